@@ -16,12 +16,12 @@ from aether_protocol.compiler import name_scopes as p
 from aether_protocol.compiler.build import PlanBuilder
 from aether_protocol.compiler.checks.callers import CallerChecks
 from aether_protocol.compiler.checks.executors import ExecutorChecks
+from aether_protocol.compiler.checks.local_files import PlaceChecks
 from aether_protocol.compiler.checks.names import NameChecks
 from aether_protocol.compiler.checks.no_effect import EffectChecks
 from aether_protocol.compiler.checks.order import OrderChecks
 from aether_protocol.compiler.checks.pitfalls import PitfallChecks
 from aether_protocol.compiler.checks.placement import PlacementChecks
-from aether_protocol.compiler.checks.local_files import PlaceChecks
 from aether_protocol.compiler.checks.secrets import Secrets
 from aether_protocol.compiler.checks.texts import TextChecks
 from aether_protocol.compiler.checks.types import TypeChecks

@@ -16,7 +16,8 @@ the delivery of the earlier one has ended.
 
 **Classes.** Attempts that ask the same of a worker (executor, pool, selector, preference, slots) form a class; a class
 knows the sessions that fit it, and which of those have an open poll. Matching looks at classes, never at attempts, so that it
-costs the same with 10 and with 100 000 waiting.
+costs the same with 10 and with 100 000 waiting. Which worker gets which attempt is decided by `FleetState.match` (`state`): the
+order is that of `queue`, which sessions fit is asked of `sessions`, and labels are held against selectors by `plan.placement`.
 
 **Order** (`queue`). Highest priority first; then the namespace that was served longest ago (of weight w: w times in a row);
 then the run that was served longest ago; then the order in which attempts became ready. With equal weights no namespace with
@@ -25,7 +26,8 @@ that could not be served for a while does not catch up at the cost of others.
 
 **Losses.** A delivery that a worker never received (it polls again and does not hold it) goes back to the head of its queue.
 An attempt whose session's lease ended is reported as lost to the engine, unblamed; one whose own child process died is
-reported as blamed. A worker that lost several different tasks by their own death within minutes is quarantined.
+reported as blamed; how many of these in a row make the task an Error is a rule of the scheduler (`scheduler.tasks`, RT-22). A
+worker that lost several different tasks by their own death within minutes is quarantined.
 
 Modules by role:
 

@@ -24,6 +24,7 @@ from aether_protocol.ports.worker import (
 from aether_protocol.server.access import ADMIN, VIEWER, WORKER, caller_of
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
+from aether_protocol.server.problems import ApiError
 from aether_protocol.server.runs import Asked
 from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision
 

@@ -6,11 +6,14 @@ own unless it is given an engine. Values go in and come out as plain structs, so
 wire. Nothing here knows a terminal, prints, exits or reads the environment: what is shown, and with which exit code a
 process ends, is decided by the caller.
 
-Map: `client` says what can be asked, as Protocols, `local/` answers over a store in this process, and
-`blocking` does so for code without an event loop. `runs/` finds, names, inspects and deletes single runs; `documents/`
+Map: `client` says what can be asked, as Protocols, `local/` answers over a store in this process, `remote/` over HTTP (here
+`--server` turns into requests), and `blocking` does so for code without an event loop; `feed` is what comes piece by piece,
+`wire/` the bodies and errors that server and remote client share. `access/` holds tokens, roles, the audit, and the client that
+answers for one caller's namespaces. `runs/` finds, names, inspects and deletes single runs; `documents/`
 applies, finds and removes documents of every kind; `schedules/` switches, backfills and explains schedules; `archive` writes
 a run to a file and reads it back; `store_check` looks for faults; `dead_owners` releases what ended processes hold;
-`process_identity` tells one process from another; `run_host` drives runs of schedules side by side.
+`process_identity` tells one process from another; `run_host` drives runs of schedules side by side; `file_metrics` writes
+`--metrics-file`.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
     from aether_protocol.service.feed import Feed
     from aether_protocol.service.runs.delete import Freed
-    from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
     from aether_protocol.service.runs.idempotency import OnceSubmitted
+    from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
     from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
     from aether_protocol.service.schedules.backfill import BackfillFire

@@ -1,4 +1,4 @@
-"""examples/workflows/many-machines.yaml on two workers with homes and working directories of their own, as its first lines say."""
+"""examples/workflows/many-machines.yaml on workers with homes of their own, as its first lines say."""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 `local` carries them out in the engine's own process, through `execution`, as a worker elsewhere does. Attempts end with the
 process, so after a restart it holds none, and what an engine releases is stopped.
 
+`workers` gives them to workers that call in, over whatever transport, and asks `fleet` which worker gets which; `tokens` names
+its deliveries, `worker_logs` takes in what workers report of logs, `fleet_view` and `pools` show operators and autoscalers what
+there is.
+
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
 it delivers may come late, twice or in another order. The suites of `aether_protocol.testing.contracts` (`broker`, and

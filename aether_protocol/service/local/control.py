@@ -29,8 +29,8 @@ from aether_protocol.ports.store import KeyTakenError, RunKey, RunQuery
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import delete_runs, prune_runs
-from aether_protocol.service.runs.inspect import find_task
 from aether_protocol.service.runs.idempotency import OnceSubmitted, make_run_key
+from aether_protocol.service.runs.inspect import find_task
 from aether_protocol.service.runs.retry_ids import next_retry_id
 from aether_protocol.views.report import not_run
 
