@@ -9,7 +9,6 @@ import platform
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -108,7 +107,6 @@ class Worker:
 
         Raises:
             RefusedError: the server refuses this worker.
-            UsageError: one of `modules` cannot be imported.
         """
         asyncio.run(self.work())
 
@@ -123,7 +121,6 @@ class Worker:
     async def _work(self, rooms: Path) -> None:
         from aether_protocol.worker.turns import TurnTransport
 
-        await check_imports(self._modules)
         clock = SystemClock()
         settings_of_children = ChildSettings(cache=str(self._cache.repository.folder), workspaces=str(rooms))
         pool = ChildProcesses(self._modules, settings=settings_of_children, inline=self._inline)
@@ -207,22 +204,6 @@ def hello_of(
         pool=pool,
         instance=secrets.token_hex(8),
     )
-
-
-async def check_imports(modules: Sequence[str]) -> None:
-    """Import modules in a process as children do, before any work is taken. Raises UsageError where one cannot be imported."""
-    for module in modules:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "import importlib, sys; importlib.import_module(sys.argv[1])", module),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await process.communicate()
-        if process.returncode:
-            last = (said.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-            hint = "it is imported by each process of the worker: is it installed, or on PYTHONPATH?"
-            raise UsageError(f"module {module!r} cannot be imported: {last}", hint=hint)
 
 
 def _check_extra(*, grpc: bool) -> None:
