@@ -87,7 +87,8 @@ def proto(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, on two processes unless told otherwise. No test may hang."""
+    """The test suite, on two processes unless told otherwise. No test may hang. First it says which real servers are there."""
+    use(session, "python", "-m", "tests.real_servers")
     use(session, "pytest", "--timeout", "300", *(session.posargs or ("-n", "2")))
 
 

@@ -1,6 +1,6 @@
 """What durability costs: the engine on SQLite beside bare SQLite, lists of many runs, opening and resuming long ones.
 
-    python bench/bench_store.py [--quick] [--only tasks lists opening resume memory] [--profile fan_out:10000]
+    python bench/bench_store.py [--quick] [--only tasks lists opening resume memory] [--profile fan_out:10000] [--postgres]
 
 The floor of the fan-out writes two rows of 300 bytes a task, 100 tasks a transaction; that of the chain one row a task and
 transaction; both at the `synchronous` of the engine beside them. The state-action-log records every step before its commands
@@ -324,7 +324,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--only", nargs="+", metavar="PART", help="tasks, lists, opening, resume, memory")
     parser.add_argument("--profile", metavar="SHAPE:TASKS", help="profile the engine on SQLite instead")
+    parser.add_argument("--postgres", action="store_true", help="the engine on PostgreSQL beside bare asyncpg instead")
     options = parser.parse_args()
+    if options.postgres:
+        import bench_postgres  # asyncpg is an extra
+
+        missed = bench_postgres.tasks(5 if options.quick else 15)
+        for line in missed:
+            print(f"missed: {line}")
+        return 1 if missed else 0
     with tempfile.TemporaryDirectory() as text:
         home = Path(text)
         if options.profile:

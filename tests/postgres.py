@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from uuid import uuid4
 import pytest
 
 VARIABLE = "AETHER_TEST_POSTGRES"
+FAST = ("fsync=off", "full_page_writes=off")  # it need not outlive the machine
 _CONFIGURATION = (
-    *("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "autovacuum_naptime=60"),
+    *("max_connections=200", "shared_buffers=64MB", "autovacuum_naptime=60"),
     *("listen_addresses=127.0.0.1", "unix_socket_directories=", "log_min_messages=fatal", "max_wal_size=2GB"),
 )
 
@@ -58,10 +60,11 @@ def user_of_servers() -> tuple[int, int]:
 class PostgresServer:
     """A server that was started here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Sequence[str] = FAST) -> None:
         there = binaries()
         assert there is not None
         self._bin = there
+        self._settings = settings
         self.folder = folder
         self.port = self.free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +91,7 @@ class PostgresServer:
         return f"postgres://aether@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        settings = [word for one in (*_CONFIGURATION, f"port={self.port}") for word in ("-c", one)]
+        settings = [word for one in (*_CONFIGURATION, *self._settings, f"port={self.port}") for word in ("-c", one)]
         command = [self._bin / "postgres", "-D", str(self.folder / "data"), *settings]
         self._process = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **self.as_user())
         end = time.monotonic() + 30

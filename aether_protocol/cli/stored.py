@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from aether_protocol.assembly.store_urls import is_server_url
+from aether_protocol.assembly.store_urls import is_server_url, without_password
 from aether_protocol.cli.configured import configuration, names_store
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aether_protocol.documents.source import DocumentLimits
     from aether_protocol.service.client import Client, RunReader
     from aether_protocol.service.remote import RemoteClient
+    from aether_protocol.service.store_copy import CopiedStore
 
     Compiler = Callable[[], DocumentWorkspace]
 
@@ -75,7 +76,8 @@ def ask_new(
     async def go(opened: str) -> None:
         store = open_at(opened, reads_only=not writes and opened == url)
         try:
-            place = f"the store {url}" if opened == url else f"the store {url} (there is none yet)"
+            shown = without_password(url)
+            place = f"the store {shown}" if opened == url else f"the store {shown} (there is none yet)"
             made.append(await body(client_on(store, compiler, place)))
         finally:
             await store.close()
@@ -133,6 +135,29 @@ async def existing(url: str, *, writes: bool) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def copy_between(source: str, target: str) -> CopiedStore:
+    """Copy the store at a URL, which must be there, into the one at another."""
+    import asyncio
+
+    from aether_protocol.service.store_copy import copy_store
+
+    if source == target:
+        raise UsageError(f"{without_password(source)} is to be copied into itself", hint="give two stores")
+    for url in (source, target):
+        if is_server_url(url) or url == MEMORY:
+            raise UsageError(f"{url} is not a store that lasts", hint="like sqlite:PATH or postgres://USER@HOST/DATABASE")
+
+    async def go() -> CopiedStore:
+        async with existing(source, writes=False) as there:
+            made = open_at(target)
+            try:
+                return await copy_store(there, made)
+            finally:
+                await made.close()
+
+    return asyncio.run(go())
 
 
 def open_at(url: str, durability: str | None = None, *, reads_only: bool = False) -> Store:
@@ -197,7 +222,7 @@ def read_templates(url: str, limits: DocumentLimits, *, reads_only: bool) -> Sto
         return make_shelf((), f"the store {url} (there is none yet)")
 
     documents = ask(url, lambda client: client.documents.list("WorkflowTemplate"), writes=not reads_only)
-    return make_shelf(documents, f"the store {url}", limits)
+    return make_shelf(documents, f"the store {without_password(url)}", limits)
 
 
 @asynccontextmanager

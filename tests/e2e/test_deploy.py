@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from tests.e2e.process import AETHER, ROOT, environment
 from tests.e2e.servers import script, wait_for
+from tests.postgres import database_url
 
 TOKEN = "a-token-for-tests-0123456789"
 
@@ -113,7 +114,7 @@ def test_the_image_serves_by_default_and_carries_what_it_needs() -> None:
     command = json.loads(re.findall(r"^CMD (.*)$", text, re.MULTILINE)[0])
     assert entry == ["aether"]
     assert command[0] == "serve"
-    assert "aether-protocol[server]" in text
+    assert "aether-protocol[server,postgres]" in text
     done = subprocess.run([*AETHER, *command], env=environment(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, "a container is reached by others, so it wants a token"
     assert "--token" in done.stderr
@@ -122,9 +123,13 @@ def test_the_image_serves_by_default_and_carries_what_it_needs() -> None:
 def test_compose_runs_a_server_and_two_workers(tmp_path: Path) -> None:
     (compose,) = yaml("compose.yaml")
     services = dict(compose["services"])
-    server = services.pop("server")
+    server, database = services.pop("server"), services.pop("db")
+    assert database["environment"]["POSTGRES_DB"] == database["environment"]["POSTGRES_USER"] == "aether"
+    there = "postgres://aether@db/aether?artifacts=/data/"
+    assert any(there in word for word in server["command"])
     with place(tmp_path) as here:
-        here.start(server["command"], dict.fromkeys(server["environment"], TOKEN))
+        url = f"{database_url()}&artifacts={here.folder}/data/"  # the server of the tests in place of that container
+        here.start([word.replace(there, url) for word in server["command"]], dict.fromkeys(server["environment"], TOKEN))
         assert len(services) == 2
         for worker in services.values():
             assert worker["network_mode"] == "service:server", "an http:// address of another host is refused"

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 import click
 from msgspec import Struct, field
 
+from aether_protocol.assembly.store_urls import without_password
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.times import here, in_zone
 from aether_protocol.cli.terminal import messages
@@ -205,6 +206,7 @@ def applied_entry(names: Sequence[str]) -> JournalEntry:
 
 def began_entry(store: str, schedules: Sequence[StoredSchedule]) -> JournalEntry:
     """A scheduler is there."""
+    store = without_password(store)
     ahead = min((one.next_at for one in schedules if one.next_at is not None), default=None)
     when = "" if ahead is None else f", the next fire is at {here(ahead)}"
     text = f"scheduler of {store}: {counted(len(schedules), 'schedule')}{when}"
@@ -230,6 +232,7 @@ def serving_entry(
     url: str, store: str, *, local: bool, cron: bool, grpc_url: str | None = None, has_grpc: bool = True
 ) -> JournalEntry:
     """A server is there. `grpc_url`: its port for gRPC and HTTP; without the extra it has HTTP alone."""
+    store = without_password(store)
     parts = [word for word, there in (("a worker of its own", local), ("schedules", cron)) if there]
     having = f", with {' and '.join(parts)}" if parts else ""
     spoken = "gRPC and HTTP" if has_grpc else "HTTP alone, for gRPC needs the extra [grpc],"

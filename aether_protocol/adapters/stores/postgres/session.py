@@ -15,7 +15,7 @@ from aether_protocol.adapters.stores.postgres.connections import Connections, Li
 
 POLL_S: Final = 1.0  # between two looks of a reader that is hinted
 UNHINTED_POLL_S: Final = 0.05  # of one that is not
-HINT_S: Final = 0.02  # after a change: one hint for all that follow by then
+HINT_S: Final = 0.05  # after a change: one hint for all that follow by then
 _PAUSES_S: Final = (0.02, 0.1, 0.3, 1.0)  # between two tries to connect; the last for all that follow
 
 

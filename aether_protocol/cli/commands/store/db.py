@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import click
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from aether_protocol.cli.command import command_with
+from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.exits import FINE, OUTSIDE
 from aether_protocol.cli.lazy_group import CommandGroup
 from aether_protocol.cli.options import StoreAlone, TextOrJson, ToOption
-from aether_protocol.cli.stored import ask
+from aether_protocol.cli.stored import ask, copy_between
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import StoreInfo
@@ -23,7 +24,7 @@ DAMAGED = "restore it from a backup; 'sqlite3 FILE .recover' may save what can s
 
 @click.group("db", cls=CommandGroup)
 def command() -> None:
-    """Check, migrate and compact the store, or describe it."""
+    """Check, migrate, copy and compact the store, or describe it."""
 
 
 class DatabaseOptions(Struct, frozen=True, kw_only=True):
@@ -107,5 +108,30 @@ def vacuum(options: DatabaseOptions) -> int:
     return FINE
 
 
-for _one in (check, info, migrate, vacuum):
+class CopyOptions(Struct, frozen=True, kw_only=True):
+    source: Annotated[str, argument("FROM")]
+    target: Annotated[str, argument("TO")]
+    output: TextOrJson = "text"
+    to: ToOption = None
+
+
+@command_with(CopyOptions, "copy")
+def copy(options: CopyOptions) -> int:
+    """Copy a store into another one, which is made where it is not there yet.
+
+    FROM and TO are URLs of stores: sqlite:PATH or postgres://USER@HOST/DATABASE. Runs are checked on their way. What TO has
+    already stays as it is, so an interrupted copy is finished by another one. No engine may drive runs of FROM. Contents of
+    artifacts stay where they are.
+    """
+    done = copy_between(options.source, options.target)
+    if options.output == "json":
+        click.echo(json.dumps(asdict(done), indent=2))
+    several = ("documents", "schedules", "tokens", "namespaces")
+    beside = ", ".join([f"{getattr(done, name)} {name}" for name in several if getattr(done, name)])
+    there = f", {counted(done.there, 'run')} were there already" if done.there else ""
+    messages.note(f"copied {counted(done.runs, 'run')}{f', {beside}' if beside else ''}{there}")
+    return FINE
+
+
+for _one in (check, copy, info, migrate, vacuum):
     command.add_command(_one)

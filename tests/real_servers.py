@@ -1,0 +1,24 @@
+"""Say which real servers the tests will use; in CI it is an error where one is missing.
+
+    python -m tests.real_servers
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from tests.postgres import VARIABLE, binaries, described
+
+
+def main() -> int:
+    pool = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    print(f"PostgreSQL: {described()}")
+    print(f"PgBouncer: {pool or 'none (Debian: pgbouncer); the refusal of pools is not tested against it'}")
+    missing = not os.environ.get(VARIABLE) and binaries() is None
+    return 1 if missing and os.environ.get("CI") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
