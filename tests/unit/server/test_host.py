@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from aether_protocol.assembly.stores import open_store
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_result
 from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultReport, WorkReport
-from aether_protocol.server.host import HostSettings, ServerHost
+from aether_protocol.server.host import HostSettings, ServerHost, _listen
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
 from tests.e2e.worker_place import children_of
@@ -132,5 +133,23 @@ def test_feeds_fires_and_requests_are_counted_also_with_a_port_of_its_own_for_me
             found = host._metrics.text().decode()
             assert "aether_sse_clients 0.0" in found
             assert 'aether_http_request_seconds_count{code="200",route="/v1/runs"} 1.0' in found
+
+    asyncio.run(go())
+
+
+def test_the_end_of_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    async def go() -> None:
+        at_once: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            made = writer.get_extra_info("socket")
+            at_once.set_result(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = _listen("127.0.0.1", 0)
+        async with await asyncio.start_server(accept, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            assert await at_once
+            writer.close()
 
     asyncio.run(go())
