@@ -56,8 +56,13 @@ def collector_held() -> Iterator[None]:
 
 
 def _promote() -> None:
-    """Count what was made as old, so that the next collection does not begin with a walk over all of it."""
-    if not gc.get_freeze_count():  # what the program itself has frozen stays so
+    """Count what was made as old, so that the next collection does not begin with a walk over all of it.
+
+    Where little was made there is no collection yet. A server makes little with each request, and to ask what is frozen is a
+    walk over all of that: 8 ms of a server that has frozen its start.
+    """
+    is_due = gc.get_count()[0] > gc.get_threshold()[0]
+    if is_due and not gc.get_freeze_count():  # what the program itself has frozen stays so
         gc.freeze()
         gc.unfreeze()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,19 @@ def test_a_report_is_not_written_down_on_the_way(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Report, "__repr__", lambda report: written.append(report.run_id) or "")
     assert run(workflow(step("a"))).phase == "Succeeded"
     assert written == []
+
+
+def test_where_little_was_made_nothing_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server freezes what its start has made, and to count that is a walk over all of it."""
+
+    def walk() -> int:
+        raise AssertionError("all that is frozen was walked")
+
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 50)
+    monkeypatch.setattr(gc, "get_freeze_count", walk)
+    try:
+        gc.collect()
+        Engine().plan(workflow(step("say", "echo")))
+    finally:
+        gc.set_threshold(*before)
