@@ -103,6 +103,11 @@ class DocumentInputs:
     def read_mapping(self, path: str, texts: Collection[str] = ()) -> dict[str, Json]:
         """A YAML or JSON file that holds one mapping (`--params-file`); plain scalars of the names in `texts` keep their
         spelling (DOC-10)."""
+        mapping, spellings = self.read_spelt(path)
+        return mapping | {name: text for name, text in spellings.items() if name in texts}
+
+    def read_spelt(self, path: str) -> tuple[dict[str, Json], dict[str, str]]:
+        """`read_mapping` where the types of the names are not known here: and how numbers and booleans were written."""
         source = read_source(path, self._limits)
         self.sources[source.name] = source.data
         read, trees = parse(source.data, source.name, self._limits)
@@ -112,7 +117,8 @@ class DocumentInputs:
         if len(trees) != 1 or not isinstance(trees[0].root, dict):
             raise UsageError(f"{path!r} does not hold a mapping of names to values", hint="a line for each: NAME: VALUE")
         mapping: dict[str, Json] = trees[0].root
-        return {name: (name in texts and trees[0].spelling((name,))) or value for name, value in mapping.items()}
+        written = {name: trees[0].spelling((name,)) for name in mapping}
+        return mapping, {name: text for name, text in written.items() if text}
 
     # --- checking ---
 

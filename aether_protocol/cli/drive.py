@@ -227,7 +227,7 @@ def choose_view(shows_progress: bool) -> View:
 
 def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
-    run_id, more = ending.report.run_id, _store_option(driving)
+    run_id, more = ending.report.run_id, store_option(driving.store)
     if ending.left:
         hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}" for path in ending.left]
         hints.append(f"or answer beforehand: {_beforehand(ending.left[0])}")
@@ -240,27 +240,29 @@ def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
 def tell_what_next(report: Report, driving: Driving) -> None:
     """Hint at what can be done about a run that ended and did not succeed: it can be looked into, and retried."""
     if report.phase not in FINE_PHASES:
-        run_id, more = report.run_id, _store_option(driving)
+        run_id, more = report.run_id, store_option(driving.store)
         messages.hint(f"aether show {run_id}{more} shows why")
         messages.hint(f"aether retry {run_id}{more} repeats what failed")
 
 
-def tell_what_next_at(report: Report) -> None:
+def tell_what_next_at(report: Report, more: str) -> None:
     """`tell_what_next` of a run of a server."""
     if report.phase not in FINE_PHASES and report.phase != "Suspended":
-        messages.hint(f"aether show {report.run_id} shows why")
-        messages.hint(f"aether retry {report.run_id} repeats what failed")
+        messages.hint(f"aether show {report.run_id}{more} shows why")
+        messages.hint(f"aether retry {report.run_id}{more} repeats what failed")
 
 
-def tell_how_to_answer_at(run_id: str, paths: Sequence[str]) -> None:
+def tell_how_to_answer_at(run_id: str, paths: Sequence[str], more: str) -> None:
     """What to do about a run of a server that waits for an answer."""
-    hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true" for path in paths]
+    hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}" for path in paths]
     messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
 
 
-def _store_option(driving: Driving) -> str:
-    """What must be added to a command so that it finds the same store."""
-    return "" if driving.store == usual_store() else f" --store {shlex.quote(driving.store)}"
+def store_option(url: str) -> str:
+    """What must be added to a command so that it finds the same store, or server."""
+    if url == usual_store():
+        return ""
+    return f" {'--server' if is_server_url(url) else '--store'} {shlex.quote(url)}"
 
 
 def tell_how_to_answer(paths: list[str]) -> None:

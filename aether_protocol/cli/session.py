@@ -18,7 +18,6 @@ from msgspec import Struct, field
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.process import leave
 from aether_protocol.cli.render.views import View, is_leaf
-from aether_protocol.cli.terminal.prompt import read_line
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.logs import LogRecord
@@ -32,7 +31,6 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.local import client_of
 from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
-from aether_protocol.views.text import one_line, printable
 
 if TYPE_CHECKING:
     from aether_protocol.service.client import Client
@@ -227,44 +225,19 @@ class Session:
 
     async def _ask(self, client: Client, node: Node) -> bool:
         """Ask for one answer; False where the person leaves (Ctrl-D)."""
-        from aether_protocol.cli.arguments import read_payload
+        from aether_protocol.cli.terminal.questions import Question
 
+        async def answer(payload: dict[str, Json]) -> None:
+            self.suspended.pop(node.id, None)
+            try:
+                await client.control.resume(self.run_id, node.path, payload)
+            except AetherError:
+                self.suspended[node.id] = node
+                raise
+
+        question = Question(node.path, node.message, lambda: node.phase == "Suspended" and not self.signals, answer)
         with self.view.paused():
-            click.secho(f"\n{printable(node.path)} waits for an answer", fg="yellow", bold=True, err=True)
-            if node.message:
-                click.echo(f"  {one_line(node.message, 1000)}", err=True)
-            while node.phase == "Suspended" and not self.signals:
-                line = await self._line("  yes, no or a JSON object (Ctrl-D leaves it suspended): ", node)
-                if line is None:
-                    return self.signals > 0 or node.phase != "Suspended"
-                try:
-                    payload = read_payload(line) if line.strip() else None
-                    if payload is None:
-                        click.echo("  that is neither yes, no nor a JSON object", err=True)
-                        continue
-                    self.suspended.pop(node.id, None)
-                    await client.control.resume(self.run_id, node.path, payload)
-                    return True
-                except AetherError as error:
-                    self.suspended[node.id] = node
-                    click.echo(f"  refused: {printable(error.message)}", err=True)
-            return True
-
-    async def _line(self, prompt: str, node: Node) -> str | None:
-        """A line from the terminal; None at its end, or once the task has ended or Ctrl-C was pressed."""
-        reading = asyncio.ensure_future(read_line(prompt))
-        while True:
-            self.attention.clear()
-            looking = asyncio.ensure_future(self.attention.wait())
-            await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
-            looking.cancel()
-            if reading.done():
-                return reading.result()
-            if self.signals or node.phase != "Suspended":
-                reading.cancel()
-                await asyncio.wait({reading})
-                click.echo(err=True)
-                return None
+            return await question.ask(self.attention) or self.signals > 0
 
     # --- beside it ---
 

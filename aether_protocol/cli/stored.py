@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from aether_protocol.assembly.store_urls import is_server_url, without_password
 from aether_protocol.cli.configured import configuration, names_store
 from aether_protocol.cli.terminal import messages
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import MEMORY, Store
 
 if TYPE_CHECKING:
@@ -89,8 +89,20 @@ def ask_new(
     return made[-1]
 
 
-def ask_server(url: str, body: Callable[[RemoteClient], Awaitable[_Result]], token: str | None = None) -> _Result:
-    """What `body` makes of a client of a server; `token`: that of AETHER_TOKEN by default."""
+def ask_server(
+    url: str,
+    body: Callable[[RemoteClient], Awaitable[_Result]],
+    token: str | None = None,
+    notify: Callable[[str], None] = messages.note,
+) -> _Result:
+    """What `body` makes of a client of a server.
+
+    Args:
+        url: of the server.
+        body: asks the client.
+        token: that of AETHER_TOKEN by default.
+        notify: reports that the server is away, and back.
+    """
     import asyncio
 
     from aether_protocol.service.remote import RemoteClient
@@ -98,7 +110,7 @@ def ask_server(url: str, body: Callable[[RemoteClient], Awaitable[_Result]], tok
     made: list[_Result] = []  # see `ask`
 
     async def go() -> None:
-        async with RemoteClient(url, token=token or os.environ.get("AETHER_TOKEN") or None) as client:
+        async with RemoteClient(url, token=token or os.environ.get("AETHER_TOKEN") or None, notify=notify) as client:
             made.append(await body(client))
 
     asyncio.run(go())
@@ -226,27 +238,35 @@ def read_templates(url: str, limits: DocumentLimits, *, reads_only: bool) -> Sto
 
 
 @asynccontextmanager
-async def told_when_left(runs: RunReader, run_id: str) -> AsyncIterator[None]:
-    """While the caller waits for more of a run, report (on standard error) when no process drives it, or does no longer."""
+async def told_when_left(
+    runs: RunReader, run_id: str, report: Callable[[str], None] = messages.note
+) -> AsyncIterator[None]:
+    """While the caller waits for more of a run, report when no process drives it, or does no longer."""
     import asyncio
 
-    watching = asyncio.ensure_future(_tell_when_left(runs, run_id))
+    watching = asyncio.ensure_future(_tell_when_left(runs, run_id, report))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _tell_when_left(runs: RunReader, run_id: str) -> None:
+async def _tell_when_left(runs: RunReader, run_id: str, report: Callable[[str], None]) -> None:
     import asyncio
 
     from aether_protocol.cli.instants import now_us
 
     looks = 1  # that found no driver: between two drivers there may be a moment without one, so that one is not enough
     with contextlib.suppress(UsageError):  # it was deleted
-        while not (row := await runs.get(run_id)).closed:
-            asleep = row.wake_at is not None and row.wake_at > now_us()  # it is woken in time by what hosts runs
-            looks = looks + 1 if not asleep and await runs.driver(run_id) is None else 0
+        while True:
+            try:
+                row = await runs.get(run_id)
+                if row.closed:
+                    return
+                asleep = row.wake_at is not None and row.wake_at > now_us()  # it is woken in time by what hosts runs
+                looks = looks + 1 if not asleep and await runs.driver(run_id) is None else 0
+            except PortError:  # the server is away: the caller finds that out, too
+                looks = 1
             if looks == LOOKS:
-                messages.note(f"no process drives this run at the moment; 'aether resume {run_id}' continues it")
+                report(f"no process drives this run at the moment; 'aether resume {run_id}' continues it")
             await asyncio.sleep(LOOK_S)

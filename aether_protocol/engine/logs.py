@@ -81,6 +81,10 @@ class Logs:
         elif record is not None and self._store is not None:
             self._keep(record, part, offset)
 
+    def keep_in(self, store: LogStore) -> None:
+        """Keep what comes from now on in this store."""
+        self._store = store
+
     async def save(self) -> None:
         """Store what waits."""
         self.due = False

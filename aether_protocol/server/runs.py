@@ -66,6 +66,7 @@ class RunController(Controller):
             "library": read_libraries(data.library),
             "texts": data.parameter_texts,
             "trace_context": traceparent,
+            "spellings": data.parameter_spellings,
         }
         if key is None:
             run_id = await client.control.submit(_source(data), data.parameters, **given)

@@ -198,6 +198,7 @@ class RunControl(Protocol):
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> str:
         """Record a run, to be driven by an engine; its id.
 
@@ -211,6 +212,7 @@ class RunControl(Protocol):
             library: where references are looked up first.
             texts: more values of parameters, as people write them: JSON, unless the parameter is a string (DATA-14).
             trace_context: the `traceparent` of the span that it is begun in; what is not one is passed over (RT-137).
+            spellings: how numbers and booleans among the arguments were written; it counts for parameters that are strings.
 
         Raises:
             DocumentError: the document is invalid.
@@ -231,6 +233,7 @@ class RunControl(Protocol):
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
         """Record a run as `submit` does, or find the one that this key named before.
 
@@ -244,6 +247,7 @@ class RunControl(Protocol):
             library: see `submit`.
             texts: see `submit`.
             trace_context: see `submit`.
+            spellings: see `submit`.
 
         Raises:
             KeyTakenError: the key named a run of other content: another workflow, or other arguments.

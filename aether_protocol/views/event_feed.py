@@ -14,6 +14,7 @@ import msgspec
 
 from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import DagDef, Kind, LoopDef
 from aether_protocol.scheduler import facts as f
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.evolve import bound_inputs
@@ -50,7 +51,18 @@ def _node_created(state: RunState, fact: f.NodeCreated) -> dict[str, Json]:
         "templateName": node.call.target.name,
         "templateType": node.kind.name.lower(),
         "depth": node.depth,
+        "position": node.index,
     }
+
+
+def _scope_opened(state: RunState, fact: f.ScopeOpened) -> dict[str, Json]:
+    """What is known from now on: its tasks or iterations, and how many tasks of these are leaves."""
+    target = state.nodes[fact.node].call.target
+    items = None if fact.items is None else len(fact.items)
+    if isinstance(target, DagDef):
+        return {"items": items, "children": len(target.tasks), "leaves": target.leaves}
+    is_leaf = isinstance(target, LoopDef) and target.body.kind is Kind.TASK
+    return {"items": items, "children": items or 0, "leaves": (items or 0) if is_leaf else 0}
 
 
 def _nothing(state: RunState, fact: f.Fact) -> dict[str, Json]:
@@ -68,7 +80,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
         "inputs": redacted(bound_inputs(state, fact)),
         "artifacts": redacted(fact.artifacts),
     },
-    f.ScopeOpened: lambda state, fact: {"items": None if fact.items is None else len(fact.items)},
+    f.ScopeOpened: _scope_opened,
     f.IterationGranted: lambda state, fact: {"iteration": fact.index},
     f.TaskDispatched: lambda state, fact: {"attempt": fact.attempt},
     f.TaskRunning: _nothing,
@@ -82,7 +94,10 @@ _FIELDS: Final[dict[type, _Fields]] = {
         "due": rfc3339(fact.due),
     },
     f.NodeEnded: lambda state, fact: {"code": fact.code, **_given(state, fact)},
-    f.HookFired: lambda state, fact: {"context": redacted(fact.context)},
+    f.HookFired: lambda state, fact: {
+        "templateName": state.nodes[fact.node].call.target.name,
+        "context": redacted(fact.context),
+    },
     f.Reported: lambda state, fact: {"message": fact.message},
     f.AttemptRepeated: lambda state, fact: {"losses": fact.losses},
     f.ArtifactsFetched: lambda state, fact: {"fetched": redacted(fact.fetched)},

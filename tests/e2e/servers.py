@@ -23,7 +23,8 @@ class Served:
 
     def __init__(self, folder: Path, *options: str, port: int = 0, db: str = "runs.db", **env: str) -> None:
         self.folder = folder
-        command = [*AETHER, "serve", "--db", str(folder / db), "--http-port", str(port), *options]
+        stored = ["--db", str(folder / db)] if db else []
+        command = [*AETHER, "serve", *stored, "--http-port", str(port), *options]
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,

@@ -25,13 +25,18 @@ async def print_events(events: AsyncIterator[EventRecord], *, as_json: bool = Tr
     """A line on standard output for each thing that happened; how many there were."""
     count = 0
     async for event in events:
-        if as_json:
-            click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
-        else:
-            _print_text(event)
-        await caught_up()  # the run continues meanwhile: what is not printed yet waits as steps
+        await print_event(event, as_json=as_json)
         count += 1
     return count
+
+
+async def print_event(event: EventRecord, *, as_json: bool = True) -> None:
+    """Print one."""
+    if as_json:
+        click.echo(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+    else:
+        _print_text(event)
+    await caught_up()  # the run continues meanwhile: what is not printed yet waits as steps
 
 
 def _print_text(event: Mapping[str, Json]) -> None:

@@ -18,9 +18,9 @@ from rich.text import Text
 from aether_protocol.cli.render.views import QuietView, is_leaf
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
-from aether_protocol.scheduler.nodes import NEVER, Container, Node, TaskNode
-from aether_protocol.scheduler.state import RunState
+from aether_protocol.scheduler.nodes import NEVER, Container, TaskNode
 from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.views.run_mirror import MirrorScope, MirrorTask, SeenRun, SeenTask
 from aether_protocol.views.text import duration, one_line
 
 TAIL_LINES = 3
@@ -34,10 +34,10 @@ class LiveView(QuietView):
     def __init__(self, console: Console | None = None, now: Callable[[], float] = time.time) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self._fresh()
-        self.state: RunState | None = None
+        self.state: SeenRun | None = None
         self.known = 0  # the last step that `resume` has seen
-        self.active: dict[int, Node] = {}  # leaves made and not ended, by id, oldest first
-        self.ended: deque[Node] = deque(maxlen=KEPT_ENDED)  # leaves, the last one last
+        self.active: dict[int, SeenTask] = {}  # leaves made and not ended, by id, oldest first
+        self.ended: deque[SeenTask] = deque(maxlen=KEPT_ENDED)  # leaves, the last one last
         self.phases: Counter[str] = Counter()  # of ended leaves
         self.tails: dict[int, deque[str]] = {}
         self.notes: deque[str] = deque(maxlen=3)
@@ -47,7 +47,7 @@ class LiveView(QuietView):
     def begin(self) -> None:
         self.live.start()
 
-    def resume(self, state: RunState) -> None:
+    def resume(self, state: SeenRun) -> None:
         self.state = state
         self.known = state.seq
         leaves = [node for node in state.nodes if is_leaf(node)]
@@ -56,7 +56,7 @@ class LiveView(QuietView):
         self.ended.extend(ended)
         self.phases = Counter(str(node.phase) for node in ended)
 
-    def step(self, state: RunState, step: LogEntry) -> None:
+    def step(self, state: SeenRun, step: LogEntry) -> None:
         self.state = state
         if step.seq <= self.known:
             return
@@ -71,14 +71,14 @@ class LiveView(QuietView):
                 if is_leaf(node):
                     self._leaf_ended(node)
 
-    def _leaf_ended(self, node: Node) -> None:
+    def _leaf_ended(self, node: SeenTask) -> None:
         self.active.pop(node.id, None)
         self.ended.append(node)
         self.phases[str(node.phase)] += 1
         if node.phase == "Succeeded":
             self.tails.pop(node.id, None)
 
-    def log(self, node: Node | None, stream: str, text: str) -> None:
+    def log(self, node: SeenTask | None, stream: str, text: str) -> None:
         if node is None:
             return
         tail = self.tails.setdefault(node.id, deque([""], maxlen=TAIL_LINES + 1))
@@ -124,7 +124,7 @@ class LiveView(QuietView):
         lines += [Text(f"  {one_line(note)}", style="yellow", no_wrap=True, overflow="ellipsis") for note in self.notes]
         return Group(*lines)
 
-    def _headline(self, state: RunState, now: int) -> Text:
+    def _headline(self, state: SeenRun, now: int) -> Text:
         phase = str(state.phase)
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(f"{one_line(state.plan.name)} ", style="bold")
@@ -132,10 +132,10 @@ class LiveView(QuietView):
         line.append(f"  {duration((now - state.header.created_at) / 1e6)}", style="dim")
         return line
 
-    def _tree(self, state: RunState, room: int, now: int) -> list[Text]:
+    def _tree(self, state: SeenRun, room: int, now: int) -> list[Text]:
         """Open tasks first, then those that ended last; in document order, under their containers."""
-        shown: dict[int, Node] = {}
-        hooks: list[Node] = []
+        shown: dict[int, SeenTask] = {}
+        hooks: list[SeenTask] = []
         tails = 0
         for node in (*self._urgent(room), *reversed(self.ended)):
             if node.hook is not None:
@@ -150,16 +150,16 @@ class LiveView(QuietView):
             if len(shown) + len(hooks) + tails + tail <= room:
                 tails += tail
         lines: list[Text] = []
-        for node in sorted(shown.values(), key=state.order_key):
+        for node in sorted(shown.values(), key=state.order_key):  # type: ignore[arg-type]  # the nodes are its own
             lines.append(self._line(node, now))
             if node.ended_at is None and tails:
                 lines += [Text(f"{'  ' * (node.depth + 2)}│ {line}", style="dim", no_wrap=True, overflow="ellipsis")
                           for line in self._tail(node)]
         return [*lines[:room], *(self._line(node, now) for node in hooks)]
 
-    def _urgent(self, room: int) -> list[Node]:
+    def _urgent(self, room: int) -> list[SeenTask]:
         """Suspended ones, then running, then waiting; at most `room` of each."""
-        ranks: dict[str, list[Node]] = {"Suspended": [], "Running": [], "Ready": [], "Created": []}
+        ranks: dict[str, list[SeenTask]] = {"Suspended": [], "Running": [], "Ready": [], "Created": []}
         for seen, node in enumerate(self.active.values()):
             if len(ranks[str(node.phase)]) < room:
                 ranks[str(node.phase)].append(node)
@@ -167,10 +167,10 @@ class LiveView(QuietView):
                 break
         return [node for rank in ranks.values() for node in rank]
 
-    def _tail(self, node: Node) -> list[str]:
+    def _tail(self, node: SeenTask) -> list[str]:
         return [one_line(line) for line in self.tails.get(node.id, ()) if line.strip()][-TAIL_LINES:]
 
-    def _line(self, node: Node, now: int) -> Text:
+    def _line(self, node: SeenTask, now: int) -> Text:
         phase = str(node.phase)
         mark = SPINNER[self.frame % len(SPINNER)] if phase == "Running" and is_leaf(node) else PHASE_MARKS[phase]
         name = f"[{node.index}] {node.call.name}" if "[" in node.path.rpartition(".")[2] else node.call.name
@@ -181,14 +181,14 @@ class LiveView(QuietView):
         line.append(one_line(name), style="" if is_leaf(node) else "bold")
         if node.started_at is not None:
             line.append(f"  {duration(((node.ended_at or now) - node.started_at) / 1e6)}", style="dim")
-        if isinstance(node, Container):
+        if isinstance(node, Container | MirrorScope):
             ended = len([child for child in node.children if child >= 0]) - node.live if len(node.children) < 10_000 else -1
             line.append(f"  {ended}/{node.total}" if ended >= 0 else f"  of {node.total}", style="dim")
-        waits = isinstance(node, TaskNode) and node.backoff_due != NEVER and node.ended_at is None
-        if isinstance(node, TaskNode) and waits:
+        waits = isinstance(node, TaskNode | MirrorTask) and node.backoff_due != NEVER and node.ended_at is None
+        if isinstance(node, TaskNode | MirrorTask) and waits:
             wait = duration(max(0, node.backoff_due - now) / 1e6)
             line.append(f"  retry {node.retries} in {wait}", style="yellow")
-        elif isinstance(node, TaskNode) and node.retries:
+        elif isinstance(node, TaskNode | MirrorTask) and node.retries:
             line.append(f"  retry {node.retries}", style="yellow")
         if phase not in ("Succeeded", "Running", "Ready") and not waits:
             line.append(f"  {phase}", style=PHASE_COLORS[phase])
@@ -196,7 +196,7 @@ class LiveView(QuietView):
             line.append(f"  {one_line(node.message)}", style="dim")
         return line
 
-    def _bar(self, state: RunState) -> Text:
+    def _bar(self, state: SeenRun) -> Text:
         known, ended = max(state.leaves_known, 1), state.leaves_ended
         width = 30
         full = min(width, width * ended // known)
@@ -208,10 +208,10 @@ class LiveView(QuietView):
         return line
 
 
-def _with_containers(node: Node, shown: dict[int, Node]) -> dict[int, Node]:
+def _with_containers(node: SeenTask, shown: dict[int, SeenTask]) -> dict[int, SeenTask]:
     """`node` and those of its containers that are not shown yet."""
-    more: dict[int, Node] = {}
-    here: Node | None = node
+    more: dict[int, SeenTask] = {}
+    here: SeenTask | None = node
     while here is not None and here.id not in shown:
         more[here.id] = here
         here = here.parent

@@ -1,6 +1,7 @@
 """What is seen of a run while it runs: nothing, plain lines, or (render.live) a live tree.
 
-Law: a view gets each step after it was stored and changes nothing. It writes to standard error only.
+Law: a view shows the state of a run of this process and the mirror of one of a server alike. It gets each step after it was
+stored and changes nothing. It writes to standard error only.
 """
 
 from __future__ import annotations
@@ -8,20 +9,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import behind
+from aether_protocol.plan.model import Kind
 from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended, unfold
-from aether_protocol.scheduler.nodes import Container, Node, TaskNode
-from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.phase_changes import phase_after
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.spans import trace_id_of
 from aether_protocol.views.text import counted, duration, one_line, printable
+
+if TYPE_CHECKING:
+    from aether_protocol.views.run_mirror import SeenRun, SeenTask
 
 BAD_PHASES: Final = frozenset({"Failed", "Error", "Timeout"})
 
@@ -31,15 +35,15 @@ class View(Protocol):
 
     def begin(self) -> None: ...
 
-    def resume(self, state: RunState) -> None:
+    def resume(self, state: SeenRun) -> None:
         """The run that begins is continued: this is how far it is."""
         ...
 
-    def step(self, state: RunState, step: LogEntry) -> None:
+    def step(self, state: SeenRun, step: LogEntry) -> None:
         """This step has been stored."""
         ...
 
-    def log(self, node: Node | None, stream: str, text: str) -> None:
+    def log(self, node: SeenTask | None, stream: str, text: str) -> None:
         """A task wrote something (`text` need not end at a line's end). Called from any thread."""
         ...
 
@@ -63,11 +67,11 @@ class QuietView:
 
     def begin(self) -> None: ...
 
-    def resume(self, state: RunState) -> None: ...
+    def resume(self, state: SeenRun) -> None: ...
 
-    def step(self, state: RunState, step: LogEntry) -> None: ...
+    def step(self, state: SeenRun, step: LogEntry) -> None: ...
 
-    def log(self, node: Node | None, stream: str, text: str) -> None: ...
+    def log(self, node: SeenTask | None, stream: str, text: str) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -88,13 +92,13 @@ class Sheltered:
     def begin(self) -> None:
         self._try(lambda view: view.begin())
 
-    def resume(self, state: RunState) -> None:
+    def resume(self, state: SeenRun) -> None:
         self._try(lambda view: view.resume(state))
 
-    def step(self, state: RunState, step: LogEntry) -> None:
+    def step(self, state: SeenRun, step: LogEntry) -> None:
         self._try(lambda view: view.step(state, step))
 
-    def log(self, node: Node | None, stream: str, text: str) -> None:
+    def log(self, node: SeenTask | None, stream: str, text: str) -> None:
         self._try(lambda view: view.log(node, stream, text))
 
     def note(self, text: str) -> None:
@@ -133,11 +137,11 @@ class LineView(QuietView):
     def __init__(self) -> None:
         self.partial: dict[tuple[int, str], list[str]] = {}  # of lines that have not ended
 
-    def resume(self, state: RunState) -> None:
+    def resume(self, state: SeenRun) -> None:
         done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
         self.note(f"continuing run {state.header.run_id}: {done} so far")
 
-    def step(self, state: RunState, step: LogEntry) -> None:
+    def step(self, state: SeenRun, step: LogEntry) -> None:
         since = (step.at - state.header.created_at) / 1e6
         for fact in unfold(step.facts):
             if isinstance(fact, TaskRunning):
@@ -154,7 +158,7 @@ class LineView(QuietView):
             elif isinstance(fact, NodeEnded):
                 self._ended(since, state.nodes[fact.node])
 
-    def log(self, node: Node | None, stream: str, text: str) -> None:
+    def log(self, node: SeenTask | None, stream: str, text: str) -> None:
         key = (node.id if node is not None else -1, stream)
         if "\n" not in text:
             self.partial.setdefault(key, []).append(text)
@@ -168,7 +172,7 @@ class LineView(QuietView):
     def note(self, text: str) -> None:
         click.echo(printable(text), err=True)
 
-    def _ended(self, since: float, node: Node) -> None:
+    def _ended(self, since: float, node: SeenTask) -> None:
         for stream in ("stdout", "stderr"):
             rest = "".join(self.partial.pop((node.id, stream), ()))
             if rest:
@@ -177,14 +181,15 @@ class LineView(QuietView):
             self._say(since, node, "reused", "Succeeded")  # of the run that is retried
             return
         took = f" in {duration((node.ended_at - node.started_at) / 1e6)}" if node.started_at and node.ended_at else ""
-        retries = f", {counted(node.retries, 'retry')}" if isinstance(node, TaskNode) and node.retries else ""
-        self._say(since, node, f"{node.phase}{took}{retries}{_because(node.message)}", str(node.phase))
+        retries = getattr(node, "retries", 0)
+        again = f", {counted(retries, 'retry')}" if retries else ""
+        self._say(since, node, f"{node.phase}{took}{again}{_because(node.message)}", str(node.phase))
 
-    def _say(self, since: float, node: Node, text: str, phase: str) -> None:
+    def _say(self, since: float, node: SeenTask, text: str, phase: str) -> None:
         click.echo(f"{since:8.2f}s  {printable(label(node))}  ", nl=False, err=True)
         click.secho(text, fg=PHASE_COLORS[phase], err=True)
 
-    def _log_line(self, node: Node | None, line: str) -> None:
+    def _log_line(self, node: SeenTask | None, line: str) -> None:
         name = label(node) if node is not None else ""
         click.echo(f"           {printable(name)} | {printable(line)}", err=True)
 
@@ -196,31 +201,33 @@ class JsonView(LineView):
         super().__init__()
         self._whose: dict[str, str | None] = {}  # the run, and its trace where it is in one
 
-    def resume(self, state: RunState) -> None:
+    def resume(self, state: SeenRun) -> None:
         self._hear_of(state)
         super().resume(state)
 
-    def step(self, state: RunState, step: LogEntry) -> None:
+    def step(self, state: SeenRun, step: LogEntry) -> None:
         self._hear_of(state)
         super().step(state, step)
 
-    def _hear_of(self, state: RunState) -> None:
+    def _hear_of(self, state: SeenRun) -> None:
         if not self._whose:
-            self._whose = {"run": state.header.run_id, "traceId": trace_id_of(state.header)}
+            header = state.header
+            trace_id = trace_id_of(header) if isinstance(header, RunHeader) else None  # a mirror has none
+            self._whose = {"run": header.run_id, "traceId": trace_id}
 
     def note(self, text: str) -> None:
         messages.record("info", text, **self._whose)
 
-    def _say(self, since: float, node: Node, text: str, phase: str) -> None:
+    def _say(self, since: float, node: SeenTask, text: str, phase: str) -> None:
         level = "warning" if phase in BAD_PHASES else "info"
         messages.record(level, text, kind="task", **self._whose, task=label(node), phase=phase)
 
-    def _log_line(self, node: Node | None, line: str) -> None:
+    def _log_line(self, node: SeenTask | None, line: str) -> None:
         task = label(node) if node is not None else None
         messages.record("info", line, kind="log", **self._whose, task=task)
 
 
-def label(node: Node) -> str:
+def label(node: SeenTask) -> str:
     """How a view names a task run: its path; a hook's run with the event."""
     if node.hook is None:
         return node.path
@@ -231,5 +238,6 @@ def _because(message: str) -> str:
     return f": {one_line(message)}" if message else ""
 
 
-def is_leaf(node: Node) -> bool:
-    return not isinstance(node, Container)
+def is_leaf(node: SeenTask) -> bool:
+    """Whether it is a task, and neither a dag nor a loop."""
+    return node.kind is Kind.TASK

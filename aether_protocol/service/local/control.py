@@ -60,9 +60,10 @@ class LocalControl:
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> str:
         plan = await self._context.plan(document, workflow, library)
-        given = _with_texts(plan, arguments, texts)
+        given = _with_texts(plan, arguments, texts, spellings)
         return await self._submit(plan, given, run_id, scheduled_time, None, trace_context=trace_context)
 
     async def submit_once(
@@ -77,9 +78,10 @@ class LocalControl:
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
         plan = await self._context.plan(document, workflow, library)
-        given = _with_texts(plan, arguments, texts)
+        given = _with_texts(plan, arguments, texts, spellings)
         made = make_run_key(key, plan, given)
         try:
             new = await self._submit(plan, given, run_id, scheduled_time, made, trace_context=trace_context)
@@ -200,5 +202,15 @@ class LocalControl:
         return [run_id async for ids, _ in pages for run_id in ids]
 
 
-def _with_texts(plan: Plan, arguments: Mapping[str, Json] | None, texts: Mapping[str, str] | None) -> Mapping[str, Json]:
-    return {**(arguments or {}), **read_texts(plan, texts)} if texts else arguments or {}
+def _with_texts(
+    plan: Plan,
+    arguments: Mapping[str, Json] | None,
+    texts: Mapping[str, str] | None,
+    spellings: Mapping[str, str] | None,
+) -> Mapping[str, Json]:
+    """Give the arguments as values: a string keeps the spelling of a number (DOC-10), and texts win (DATA-14)."""
+    if not spellings and not texts:
+        return arguments or {}
+    strings = {binding.name for binding in plan.parameters if binding.type == "string"}
+    kept = {name: text for name, text in (spellings or {}).items() if name in strings}
+    return {**(arguments or {}), **kept, **read_texts(plan, texts or {})}

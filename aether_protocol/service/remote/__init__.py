@@ -4,8 +4,9 @@ Theory of operation. Each method is one request (docs/reference/http-api.md), it
 `service.wire`; an error comes back as the class that the server raised, with its message, hint and findings. Feeds are read as
 server-sent events: where the connection breaks in mid-stream (a server that restarts) it is made again and resumed after the
 last message that came whole, so that nothing is lost and nothing comes twice. A server that does not answer is a PortError;
-for how long a feed or a wait puts up with that is `patience_s`. What changes something is sent once and never repeated here:
-use `submit_once` where it may be repeated. This package alone knows HTTP; it needs httpx2 (the extra `[server]`).
+for how long a feed or a wait puts up with that is `patience_s`. What changes something is sent once and never repeated here,
+but for `submit_once`, whose key keeps a repetition from a second run (a server that is not there at all is an error at once).
+This package alone knows HTTP; it needs httpx2 (the extra `[server]`).
 
     calls      one request and its answer; feeds that are resumed      sse        messages of an event stream
     runs, inspector, control, schedules, documents, store              the parts of a client
@@ -14,6 +15,7 @@ use `submit_once` where it may be repeated. This package alone knows HTTP; it ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,7 +41,8 @@ class RemoteClient:
         url: where the server is: `http://HOST:PORT` or `https://...`.
         token: whose bearer asks; None for a server without authentication.
         verify: an SSL context, where the system's does not do.
-        patience_s: how long feeds and waits put up with a server that is away.
+        patience_s: how long feeds, waits and `submit_once` put up with a server that is away.
+        notify: gets a line of text when that begins, and when the server is back.
 
     Raises:
         UsageError: the URL is not one of a server, or httpx2 is not installed.
@@ -53,8 +56,11 @@ class RemoteClient:
         verify: ssl.SSLContext | bool = True,
         patience_s: float = PATIENCE_S,
         transport: Any = None,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
-        self._calls = ServerCalls(url, token=token, verify=verify, patience_s=patience_s, transport=transport)
+        self._calls = ServerCalls(
+            url, token=token, verify=verify, patience_s=patience_s, transport=transport, notify=notify
+        )
         self.runs = RemoteRuns(self._calls)
         self.inspect = RemoteInspector(self._calls)
         self.plans = RemotePlans(self._calls)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -29,11 +29,13 @@ SILENCE_S: Final = 45.0  # a stream says something every 15 seconds
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 3.0
 
+ANOTHER: Final = "is there a server of another version, or another program?"
 _AWAY: Final = frozenset({502, 503, 504})  # it may be back in a moment
 
 Parameters = Sequence[tuple[str, Any]]
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
+Other = TypeVar("Other")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -42,11 +44,18 @@ class ServerCalls:
     """See `RemoteClient`."""
 
     def __init__(
-        self, url: str, *, token: str | None, verify: ssl.SSLContext | bool, patience_s: float, transport: Any
+        self,
+        url: str,
+        *,
+        token: str | None,
+        verify: ssl.SSLContext | bool,
+        patience_s: float,
+        transport: Any,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         self._httpx = _library()
         self.url = check_server_url(url, None if token is None else "the token")
-        self.patience_s = patience_s
+        self._outage = _Outage(patience_s, notify)
         headers = {"content-type": "application/json"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -84,10 +93,14 @@ class ServerCalls:
         headers = {"content-type": "application/octet-stream"}
         return self._decode(path, await self._ask("PUT", path, parameters, body=chunks, headers=headers), shape)
 
-    async def status(self, path: str, parameters: Parameters, wait_s: float) -> tuple[int, bytes]:
-        """Read something whose status says what it is."""
+    async def either(
+        self, path: str, shape: type[Answer], other: type[Other], parameters: Parameters, wait_s: float
+    ) -> Answer | Other:
+        """Read something whose status says what it is: `shape` with 200, else `other`."""
         answer = await self._ask("GET", path, parameters, wait_s=wait_s)
-        return answer.status_code, answer.content
+        if answer.status_code == 200:
+            return self._decode(path, answer, shape)
+        return self._decode(path, answer, other)
 
     async def lines(self, path: str) -> AsyncGenerator[str, None]:
         """Read lines as they come. Raises PortError where they are cut."""
@@ -116,36 +129,54 @@ class ServerCalls:
             shape: what bodies are read as.
         """
         asked = dict(parameters)
-        patience = _Patience(self.patience_s)
-        while True:
-            try:
-                async with self._client.stream("GET", path, params=_given(asked.items()), timeout=SILENCE_S) as answer:
-                    await self._check(path, answer)
-                    patience.renew()
-                    async for message in read_messages(answer.aiter_bytes()):
-                        if message.event == "end":
-                            return
-                        if message.event == "problem":
-                            raise read_problem(0, msgspec.json.decode(message.data), self._whose(path))
-                        if message.event:
-                            continue  # of a newer server
-                        asked["after"], asked["tail"] = message.id, None
-                        yield [read(body) for body in msgspec.json.decode(message.data, type=shape)]
-            except self._httpx.TransportError as error:
-                await patience.spend(self._away(error))
-            except ServerAwayError as error:
-                await patience.spend(error)
-            else:
-                await patience.spend(PortError(f"{self.url} ends its answers before they are complete"))
+        patience = _Patience(self._outage)
+        try:
+            while True:
+                try:
+                    async with self._client.stream("GET", path, params=_given(asked.items()), timeout=SILENCE_S) as answer:
+                        await self._check(path, answer)
+                        self._check_stream(path, answer)
+                        patience.renew()
+                        async for message in read_messages(answer.aiter_bytes()):
+                            if message.event == "end":
+                                return
+                            if message.event == "problem":
+                                raise read_problem(0, msgspec.json.decode(message.data), self._whose(path))
+                            if message.event:
+                                continue  # of a newer server
+                            asked["after"], asked["tail"] = message.id, None
+                            yield [read(body) for body in msgspec.json.decode(message.data, type=shape)]
+                except self._httpx.TransportError as error:
+                    await patience.spend(self._away(error))
+                except ServerAwayError as error:
+                    await patience.spend(error)
+                else:
+                    await patience.spend(PortError(f"{self.url} ends its answers before they are complete"))
+        finally:
+            patience.end()
 
-    async def persist(self, ask: Callable[[], Any]) -> Any:
-        """Ask for something that only waits, also of a server that is away for a while."""
-        patience = _Patience(self.patience_s)
+    async def persist(self, ask: Callable[[], Awaitable[Answer]], *, is_first: bool = False) -> Answer:
+        """Ask for what may be asked for again, also of a server that is away for a while.
+
+        Args:
+            ask: sends the request.
+            is_first: nothing was asked of this server before: where it is not there at all, the error is raised at once.
+        """
+        patience = _Patience(self._outage)
         while True:
             try:
-                return await ask()
+                answer = await ask()
             except ServerAwayError as error:
+                if error.unsent and is_first:
+                    raise
                 await patience.spend(error)
+                is_first = False
+            except BaseException:
+                patience.end()
+                raise
+            else:
+                patience.renew()
+                return answer
 
     # --- inside ---
 
@@ -182,12 +213,17 @@ class ServerCalls:
             raise ServerAwayError(error.message, hint=error.hint)
         raise error
 
+    def _check_stream(self, path: str, answer: Any) -> None:
+        """Raise PortError for what is not a feed."""
+        kind = answer.headers.get("content-type", "nothing")
+        if not kind.startswith("text/event-stream"):
+            raise PortError(f"the answer of {self._whose(path)} does not fit: it is {kind}", hint=ANOTHER)
+
     def _decode(self, path: str, answer: Any, shape: type[Answer]) -> Answer:
         try:
             return msgspec.json.decode(answer.content, type=shape)
         except msgspec.MsgspecError as error:
-            hint = "is there a server of another version, or another program?"
-            raise PortError(f"the answer of {self._whose(path)} does not fit: {error}", hint=hint) from None
+            raise PortError(f"the answer of {self._whose(path)} does not fit: {error}", hint=ANOTHER) from None
 
     def _whose(self, path: str) -> str:
         return f"{self.url}{path}"
@@ -195,32 +231,68 @@ class ServerCalls:
     def _away(self, error: Exception) -> ServerAwayError:
         reason, hint = why_unreachable(self.url, error)
         usual = "is it running? --server (or AETHER_SERVER) names another"
-        return ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint or usual)
+        away = ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint or usual)
+        away.unsent = isinstance(error, self._httpx.ConnectError | self._httpx.ConnectTimeout)
+        return away
 
 
 class ServerAwayError(PortError):
-    """There was no answer: the server is away, or something between."""
+    """There was no answer: the server is away, or something between. `unsent`: nothing was sent to it."""
+
+    unsent = False
+
+
+class _Outage:
+    """What is reported while a server is away: once that it is, and once that it is back, however many wait for it."""
+
+    def __init__(self, patience_s: float, notify: Callable[[str], None] | None) -> None:
+        self.patience_s = patience_s
+        self._notify = notify
+        self._waiting: set[_Patience] = set()
+
+    def begin(self, who: _Patience, error: PortError) -> None:
+        """A request, or a feed, begins to wait."""
+        if not self._waiting and self._notify is not None:
+            self._notify(f"{error.message}; trying again for up to {self.patience_s:.0f} s")
+        self._waiting.add(who)
+
+    def end(self, who: _Patience, *, is_back: bool) -> None:
+        """It has an answer, or waits no longer."""
+        if who in self._waiting:
+            self._waiting.discard(who)
+            if is_back and not self._waiting and self._notify is not None:
+                self._notify("the server is back")
 
 
 class _Patience:
-    """How long something that is away is put up with; pauses grow."""
+    """How long one request, or feed, puts up with a server that is away; pauses grow."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.renew()
-
-    def renew(self) -> None:
-        """It is there."""
+    def __init__(self, outage: _Outage) -> None:
+        self._outage = outage
         self._until: float | None = None
         self._pause_s = FIRST_PAUSE_S
 
+    def renew(self) -> None:
+        """It is there."""
+        self._outage.end(self, is_back=True)
+        self._until = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._outage.end(self, is_back=False)
+
     async def spend(self, error: PortError) -> None:
-        """Pause before the next try. Raises `error` once there were enough."""
-        now = time.monotonic()
+        """Pause before the next try. Raises PortError once there were enough."""
+        now, seconds = time.monotonic(), self._outage.patience_s
         if self._until is None:
-            self._until = now + self._seconds
+            self._until = now + seconds
         if now >= self._until:
+            self.end()
+            if seconds >= 1:
+                raise ServerAwayError(f"{error.message}; given up after {seconds:.0f} s", hint=error.hint) from error
             raise error
+        self._outage.begin(self, error)
         await asyncio.sleep(min(self._pause_s * random.uniform(0.8, 1.2), self._until - now))
         self._pause_s = min(self._pause_s * 1.5, LONGEST_PAUSE_S)
 

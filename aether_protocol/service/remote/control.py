@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import to_builtins
@@ -42,8 +43,9 @@ class RemoteControl:
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> str:
-        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
+        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts, spellings)
         traced = _traced(trace_context)
         return (await self._calls.send("POST", path_of("runs"), body, RunBody, headers=traced))[1].run_id
 
@@ -59,10 +61,12 @@ class RemoteControl:
         library: Sequence[LibraryTexts] = (),
         texts: Mapping[str, str] | None = None,
         trace_context: str | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> OnceSubmitted:
-        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts)
+        body = _submission(document, arguments, run_id, scheduled_time) | _more(workflow, library, texts, spellings)
         body["idempotencyKey"] = key
-        status, made = await self._calls.send("POST", path_of("runs"), body, RunBody, headers=_traced(trace_context))
+        send = partial(self._calls.send, "POST", path_of("runs"), body, RunBody, headers=_traced(trace_context))
+        status, made = await self._calls.persist(send, is_first=True)
         return OnceSubmitted(made.run_id, status == 201)
 
     async def resume(
@@ -134,8 +138,18 @@ def _stored(document: StoredWorkflow) -> dict[str, Any]:
     return {"name": name} | ({"version": int(version)} if at else {})
 
 
-def _more(workflow: str | None, library: Sequence[LibraryTexts], texts: Mapping[str, str] | None) -> dict[str, Any]:
-    told = {"workflow": workflow, "library": write_libraries(library), "parameterTexts": dict(texts or {})}
+def _more(
+    workflow: str | None,
+    library: Sequence[LibraryTexts],
+    texts: Mapping[str, str] | None,
+    spellings: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    told = {
+        "workflow": workflow,
+        "library": write_libraries(library),
+        "parameterTexts": dict(texts or {}),
+        "parameterSpellings": dict(spellings or {}),
+    }
     return {name: value for name, value in told.items() if value}
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
 from aether_protocol.scheduler.timing import duration_text
 from aether_protocol.service.feed import Feed
@@ -56,16 +54,16 @@ class RemoteRuns:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left = WAIT_S if end is None else min(max(end - time.monotonic(), 0.001), WAIT_S)
-            status, content = await self._calls.persist(partial(self._result, run_id, or_suspended, left))
-            if status == 200:
-                return read_report(msgspec.json.decode(content, type=ReportBody))
+            body = await self._calls.persist(partial(self._result, run_id, or_suspended, left))
+            if isinstance(body, ReportBody):
+                return read_report(body)
             if end is not None and time.monotonic() >= end:
-                raise not_ended(read_row(msgspec.json.decode(content, type=RunBody)))
+                raise not_ended(read_row(body))
 
-    async def _result(self, run_id: str, or_suspended: bool, wait_s: float) -> tuple[int, bytes]:
+    async def _result(self, run_id: str, or_suspended: bool, wait_s: float) -> ReportBody | RunBody:
         waits = duration_text(max(round(wait_s * 1000), 1) * 1000)
         parameters = [("wait", waits), ("orSuspended", or_suspended)]
-        return await self._calls.status(path_of("runs", run_id, "result"), parameters, wait_s)
+        return await self._calls.either(path_of("runs", run_id, "result"), ReportBody, RunBody, parameters, wait_s)
 
     async def suspended(self, run: str) -> Sequence[str]:
         return (await self._calls.get(path_of("runs", run, "suspended"), SuspendedBody)).suspended

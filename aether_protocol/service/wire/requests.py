@@ -48,6 +48,9 @@ class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=Tru
     parameter_texts: Annotated[
         dict[str, str], Meta(description="More of them, as people write them: JSON, unless the parameter is a string.")
     ] = field(default_factory=dict)
+    parameter_spellings: Annotated[
+        dict[str, str], Meta(description="How numbers and booleans of `parameters` were written: kept where it is a string.")
+    ] = field(default_factory=dict)
     run_id: NewRunId | None = None
     scheduled_time: Instant | None = None
     idempotency_key: Annotated[

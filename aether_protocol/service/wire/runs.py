@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary
+from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.wire.values import Instant, read_instant, read_optional
 
@@ -51,6 +52,8 @@ class RunBody(Struct, rename="camel"):
     document_version: Annotated[
         int | None, Meta(description="The version of the stored workflow that it was started from by name.")
     ] = None
+    asleep: Annotated[bool, Meta(description="It only waits, and no engine has it in memory (passivated).")] = False
+    wake_at: Annotated[Instant | None, Meta(description="When it is woken; null where only a request wakes it.")] = None
 
 
 class RunPage(Struct):
@@ -79,7 +82,7 @@ class MendedBody(Struct):
 
 
 def read_row(body: RunBody) -> RunSummary:
-    """Give the row that a body was made of (`views.summary.row_json`); `wake_at` is not said."""
+    """Give the row that a body was made of (`views.summary.row_json`)."""
     ended, _, known = body.progress.partition("/")
     return RunSummary(
         run_id=body.run_id,
@@ -101,6 +104,7 @@ def read_row(body: RunBody) -> RunSummary:
         tier=body.tier,
         broken=body.broken,
         document_version=body.document_version,
+        wake_at=(NEVER if body.wake_at is None else read_instant(body.wake_at)) if body.asleep else None,
     )
 
 

@@ -96,6 +96,7 @@ def command(options: ResumeOptions) -> int:
 def resume_there(options: ResumeOptions, given: dict[str, Json]) -> int:
     """Answer a task of a run of a server, or have the server continue the run and see it to its end."""
     from aether_protocol.cli.commands.runs.there import begin_there, refuse_what_is_here_alone
+    from aether_protocol.cli.watch import WatchedRun
 
     async def find(client: Client) -> str:
         row = await client.runs.get(options.run)
@@ -106,9 +107,12 @@ def resume_there(options: ResumeOptions, given: dict[str, Json]) -> int:
             messages.note(f"run {row.run_id} broke its engine again and again and was set aside: it is tried once more")
         return row.run_id
 
+    async def see(client: Client) -> WatchedRun:
+        return WatchedRun(await find(client), is_new=False)
+
     task = options.task
     if task is None:
-        return begin_there(options.driving, find)
+        return begin_there(options.driving, see)
     refuse_what_is_here_alone()
 
     async def answer(client: Client) -> str:

@@ -57,6 +57,10 @@ def command(options: RetryOptions) -> int:
 
     if is_server_url(options.driving.store):
         from aether_protocol.cli.commands.runs.there import begin_there
+        from aether_protocol.cli.watch import WatchedRun
 
-        return begin_there(options.driving, retry)
+        async def retry_there(client: Client) -> WatchedRun:
+            return WatchedRun(await retry(client))
+
+        return begin_there(options.driving, retry_there)
     return drive(Driving.by(options.driving, read_answers(options.answers)), lambda engine, client: retry(client))

@@ -146,26 +146,40 @@ def command(options: RunOptions) -> int:
 
 def run_there(options: RunOptions) -> int:
     """Begin the run at a server, or find it there as it is."""
+    from uuid import uuid4
+
     from aether_protocol.cli.commands.runs.there import begin_there
+    from aether_protocol.cli.watch import WatchedRun
 
     inputs = DocumentInputs(options.library, options.max)
-    arguments = inputs.read_mapping(options.params_file) if options.params_file else {}
+    arguments, spellings = inputs.read_spelt(options.params_file) if options.params_file else ({}, {})
     texts = read_pairs(options.parameters)
     source, libraries = what_to_run(options, inputs)
     name = options.name if options.file is not None else None
     caller = os.environ.get("TRACEPARENT")
 
-    async def begin(client: Client) -> str:
+    key = str(uuid4())  # so that it may be sent again where the answer is lost
+
+    async def begin(client: Client) -> WatchedRun:
         row = None if options.run_id is None else await client.inspect.newest(options.run_id)
         if row is not None:
             if options.again and row.closed and row.phase not in FINE_PHASES:
                 new_id = await client.control.retry(row.run_id, trace_context=caller)
                 messages.note(f"run {row.run_id} is {row.phase}: retrying it as {new_id}")
-                return new_id
-            return row.run_id
-        return await client.control.submit(
-            source, arguments, run_id=options.run_id, workflow=name, library=libraries, texts=texts, trace_context=caller
+                return WatchedRun(new_id)
+            return WatchedRun(row.run_id, is_new=False)
+        made = await client.control.submit_once(
+            key,
+            source,
+            arguments,
+            run_id=options.run_id,
+            workflow=name,
+            library=libraries,
+            texts=texts,
+            spellings=spellings,
+            trace_context=caller,
         )
+        return WatchedRun(made.run_id)
 
     if options.again and options.run_id is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a server")
