@@ -59,14 +59,14 @@ def configured_tracer(settings: Configuration, component: str = "aether") -> Tra
     if section.enabled is False:
         return None
     url = _url(section)
+    if url is None and not _is_asked_for(environ):
+        return None
     headers = dict(pair.split("=", 1) for pair in section.headers)
     parts = TracerParts(
         version=_version(), service=section.service, component=component, headers=headers, sample=section.sample
     )
     if url is not None:
         return tracer_part(url, parts)
-    if not _is_asked_for(environ):
-        return None
     try:
         return tracer_part(OTLP, parts)
     except AetherError as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from aether_protocol.adapters.stores.sqlite import database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import PortError
 from aether_protocol.ports.store import RunQuery
@@ -126,3 +128,29 @@ def test_a_log_that_nobody_may_go_through_is_not_passed_over() -> None:
             item.chmod(0o644)
         assert seen(path) == "a"
 
+
+
+async def look(store: SqliteStore) -> None:
+    assert await store.runs.rows(RunQuery()) == []
+
+
+def test_a_reader_waits_for_a_file_that_another_process_is_making(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    path.touch()  # what SQLite does first; its tables come in a transaction, which may take its time on a busy machine
+    made: list[object] = []
+    making = threading.Timer(0.3, lambda: made.append(play(open_sqlite(str(path)), look)))
+    making.start()
+    try:
+        play(open_sqlite(str(path), reads_only=True), look)
+    finally:
+        making.join()
+    assert made == [None]
+
+
+def test_a_file_that_stays_empty_is_not_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OPENING_PATIENCE_S", 0.1)
+    path = tmp_path / "empty.db"
+    path.touch()
+    with pytest.raises(PortError, match="is empty: it is not a store yet"):
+        open_sqlite(str(path), reads_only=True)
+    assert path.stat().st_size == 0

@@ -437,7 +437,7 @@ class _Shared:
         return _connection(f"{Path(self._path).absolute().as_uri()}?mode=rw", uri=True)
 
     def prepare(self, database: Database) -> None:
-        version = database.version()
+        version = self._version(database)
         if version < database.newest_version:
             raise _outdated_schema(self._path, version)
         database.execute("PRAGMA query_only = ON")
@@ -445,6 +445,14 @@ class _Shared:
 
     def outdated(self) -> bool:
         return False
+
+
+    def _version(self, database: Database) -> int:
+        """Read the schema version; of a file that another process is making, once it is made."""
+        end = time.monotonic() + OPENING_PATIENCE_S
+        while not (version := database.version()) and time.monotonic() < end:
+            time.sleep(_PAUSE_S)
+        return version
 
 
 class _Unchangeable:
@@ -518,6 +526,8 @@ def _make_file(path: str) -> None:
 
 
 def _outdated_schema(path: str, version: int) -> PortError:
+    if not version:
+        return PortError(f"{path!r} is empty: it is not a store yet", hint="'aether run' makes one of it")
     return PortError(f"{path!r} has schema version {version}", hint="run `aether db migrate`")
 
 
