@@ -3,7 +3,8 @@
 Law: a page is carried out from top to bottom in one empty folder. A fenced block with `title="name"` is a file to write;
 `console` blocks hold `$ command` lines, each followed by what it prints (`...` stands for any text, on a line of its own
 for any lines; nothing at all leaves the output open). A command that fails must be followed by `$ echo $?`. Other
-`python` blocks are executed, other `yaml`, `json` and `toml` blocks must at least be readable.
+`python` blocks are executed, other `yaml`, `json` and `toml` blocks must at least be readable. `$ aether serve ... &` starts a
+server on a free port, for which the page's own address (127.0.0.1:7234) stands in all that follows; it ends with the page.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from ruamel.yaml import YAML
 
 import aether_protocol
 from aether_protocol.cli import main
+from tests.e2e.process import read_until
 
 _FENCE = re.compile(
     r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[a-z]+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)(?P=ticks)$", re.M | re.S
 )
 _TITLE = re.compile(r'\btitle="([^"]+)"')
 _SHELL = re.compile(r"[|&;<>*$`#]|^\w+=")  # needs a real shell
+SERVE = re.compile(r"aether serve\b(?P<options>[^&|;<>]*) &")
+USUAL = "127.0.0.1:7234"  # where a server is, unless it is told otherwise
 PATIENCE_S = 60
 INSTALLED = Path(aether_protocol.__file__).resolve().parents[1]
 
@@ -102,18 +106,25 @@ class Reader:
         self.names: dict[str, object] = {"__name__": "page"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.servers: list[subprocess.Popen[str]] = []
+        self.address = USUAL  # of the server
 
     def read(self, page: Path) -> int:
         """Carry out a page; gives the number of its blocks. Raises AssertionError with the place of a false claim."""
         count = 0
-        for block in blocks(page.read_text("utf-8")):
-            count += 1
-            try:
-                self.carry_out(block)
-            except AssertionError as error:
-                raise AssertionError(f"{page.name}: {error}") from None
-            except Exception as error:
-                raise AssertionError(f"{page.name}:{block.line}: {type(error).__name__}: {error}") from error
+        try:
+            for block in blocks(page.read_text("utf-8")):
+                count += 1
+                try:
+                    self.carry_out(block)
+                except AssertionError as error:
+                    raise AssertionError(f"{page.name}: {error}") from None
+                except Exception as error:
+                    raise AssertionError(f"{page.name}:{block.line}: {type(error).__name__}: {error}") from error
+        finally:
+            for server in self.servers:
+                server.terminate()
+                server.communicate(timeout=PATIENCE_S)
         assert self.code == 0, f"{page.name}: the last command failed with {self.code}"
         return count
 
@@ -127,7 +138,7 @@ class Reader:
                 self.type_in(command)
         elif block.language == "python":
             os.chdir(self.folder)
-            exec(compile(block.body, f"<line {block.line}>", "exec"), self.names)
+            exec(compile(block.body.replace(USUAL, self.address), f"<line {block.line}>", "exec"), self.names)
         elif block.language == "yaml":
             list(YAML(typ="safe").load_all(block.body))
         elif block.language == "json":
@@ -141,7 +152,8 @@ class Reader:
             self.code = 0
             return
         assert self.code == 0, f"line {command.line}: the command before failed with {self.code}:\n{self.printed}"
-        self.code, self.printed = self.run(command.text)
+        self.code, self.printed = self.run(command.text.replace(USUAL, self.address))
+        self.printed = self.printed.replace(self.address, USUAL)
         if command.expected is not None:
             same = agrees(command.expected, self.printed)
             assert same, f"line {command.line}: {command.text!r} prints\n{self.printed}\nand not\n{command.expected}"
@@ -152,6 +164,9 @@ class Reader:
             return 0, ""
         if text.startswith("export "):
             self.environment.update([shlex.split(text)[1].split("=", 1)])
+            return 0, ""
+        if (serve := SERVE.fullmatch(text)) is not None:
+            self.serve(shlex.split(serve["options"]))
             return 0, ""
         bare = re.sub(r"'[^']*'", "''", text)
         if text.startswith("aether ") and not _SHELL.search(bare) and "PYTHONPATH" not in self.environment:
@@ -170,9 +185,27 @@ class Reader:
         )
         return done.returncode, done.stdout
 
+    def serve(self, options: list[str]) -> None:
+        """Start a server; wait until it says where it is."""
+        command = [sys.executable, "-m", "aether_protocol.cli", "serve", *options, "--http-port", "0"]
+        environment = {**self.environment, "PYTHONPATH": str(INSTALLED)}
+        server = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.servers.append(server)
+        said = read_until(server.stderr, "serving ").splitlines()[-1]
+        self.address = re.findall(r"http://(\S+\d)", said)[0]
+
     def aether(self, arguments: list[str]) -> tuple[int, str]:
         """The command line in this process, which saves starting one."""
         os.chdir(self.folder)
         with CliRunner(env=self.environment).isolation() as (_out, _err, both):
             code = main(arguments)
             return code, both.getvalue().decode()
+
