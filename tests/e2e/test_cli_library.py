@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.e2e.store_cli import Cli, make_cli
 from tests.e2e.test_cli_templates import STORE, caller, library, write
@@ -223,3 +226,43 @@ def test_a_stored_workflow_is_run_by_its_name(cli: Cli, folder: Path) -> None:
     said = cli("run", "--name", "flow")
     assert said.code == 3
     assert "store:default/flow@2:12:" in said.err
+
+
+PLAIN = """apiVersion: aether/v1
+kind: {kind}
+metadata: {{name: {name}}}
+spec:
+  {more}templates: [{{task: {{name: say, executor: {{type: noop}}}}}}]"""
+
+
+@pytest.mark.rule("RT-127")
+@pytest.mark.parametrize(
+    ("ending", "change"),
+    [
+        ("\n", lambda text: text),
+        ("", lambda text: text),
+        ("\n\n# the end, \u00e4\u20ac\n", lambda text: "# a note\n" + text),
+        ("\n", lambda text: text.replace("\n", "\r\n")),
+        ("\n...\n", lambda text: "---\n" + text),
+        ("\n", lambda text: "\ufeff" + text),
+        ("\n", lambda text: json.dumps(YAML(typ="safe").load(text))),
+    ],
+    ids=["plain", "no end of line", "comments", "windows", "markers", "byte order mark", "json"],
+)
+def test_what_is_shown_as_yaml_is_unchanged_when_it_is_applied(
+    cli: Cli, tmp_path: Path, ending: str, change: Callable[[str], str]
+) -> None:
+    more = "entrypoint: say, \n  ".replace(", ", "")
+    workflow = PLAIN.format(kind="Workflow", name="flow", more=more) + ending
+    template = PLAIN.format(kind="WorkflowTemplate", name="words", more="") + ending
+    (tmp_path / "flow.yaml").write_bytes(change(workflow).encode())
+    (tmp_path / "words.yaml").write_bytes(change(template).encode())
+    (tmp_path / "both.yaml").write_bytes(f"{template}\n---\n{workflow}".replace("name: flow", "name: flow2").encode())
+    assert cli("apply", "flow.yaml", "words.yaml").code == 0
+    again = cli("apply", "both.yaml")
+    assert again.code == 0, again.err
+    for command in ("library show flow", "library show words", "template show words", "library show flow2"):
+        shown = cli(*command.split(), "-o", "yaml", "--to", "shown.yaml")
+        assert (shown.code, shown.err) == (0, "")
+        applied = cli("apply", "shown.yaml")
+        assert applied.err == "1 unchanged\n", (command, applied.out)

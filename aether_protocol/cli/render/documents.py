@@ -85,9 +85,9 @@ def show_library(documents: Sequence[StoredDocument], marks: Sequence[DocumentMa
             messages.warn(f"{mark.file} is faulty{', and the version before counts' if mark.name else ''}: {mark.detail}")
 
 
-def show_text(document: StoredDocument, versions: Sequence[StoredDocument], *, as_json: bool) -> None:
-    """One version with its text; all versions beside it, on standard error."""
-    if as_json:
+def show_text(document: StoredDocument, versions: Sequence[StoredDocument], output: str) -> None:
+    """One version with its text; all versions beside it, on standard error, unless the text alone (`yaml`) is wanted."""
+    if output == "json":
         own = ("kind", "name", "namespace")
         listed: list[Json] = [
             {name: value for name, value in document_json(one).items() if name not in own} for one in versions
@@ -96,7 +96,7 @@ def show_text(document: StoredDocument, versions: Sequence[StoredDocument], *, a
         return
     text = printable(document.text) if sys.stdout.isatty() else document.text
     click.echo(text, nl=not text.endswith("\n"))
-    if messages.is_quiet():
+    if output == "yaml" or messages.is_quiet():
         return
     rows = [(f"{one.version}{' (shown)' if one == document else ''}", here(one.at), one.digest[:SHORT]) for one in versions]
     show_table(("VERSION", "APPLIED", "DIGEST"), rows, err=True)

@@ -80,8 +80,9 @@ class LibraryShowOptions(Struct, frozen=True, kw_only=True):
     namespace: NamespaceOption = None
     output: Annotated[
         str,
-        output_option("text", "json",
-                      help="The text on standard output and the versions on standard error, or all of it as JSON."),
+        output_option("text", "json", "yaml",
+                      help="The text on standard output and the versions on standard error, all of it as JSON, or (yaml) the "
+                           "text alone, which can be applied again, unchanged."),
     ] = "text"
     to: ToOption = None
     store: StoreOption
@@ -97,7 +98,7 @@ def show(options: LibraryShowOptions) -> int:
     versions = ask(options.store, lambda client: client.documents.versions(name.whole, kind=options.kind))
     from aether_protocol.cli.render.documents import show_text
 
-    show_text(choose_version(versions, name.version, None), versions, as_json=options.output == "json")
+    show_text(choose_version(versions, name.version, None), versions, options.output)
     return FINE
 
 

@@ -125,8 +125,9 @@ class TemplateShowOptions(Struct, frozen=True, kw_only=True):
     ] = None
     output: Annotated[
         str,
-        output_option("text", "json",
-                      help="The text on standard output and the versions on standard error, or all of it as JSON."),
+        output_option("text", "json", "yaml",
+                      help="The text on standard output and the versions on standard error, all of it as JSON, or (yaml) the "
+                           "text alone, which can be applied again, unchanged."),
     ] = "text"
     to: ToOption = None
     store: StoreOption
@@ -145,7 +146,7 @@ def show(options: TemplateShowOptions) -> int:
     document = choose_version(versions, options.version or read.version, options.digest)
     from aether_protocol.cli.render.documents import show_text
 
-    show_text(document, versions, as_json=options.output == "json")
+    show_text(document, versions, options.output)
     return FINE
 
 
