@@ -8,6 +8,7 @@ Modules by role:
     what a command takes      command, options, value_types, configured, arguments, instants, paths, target
     documents and the store   document_inputs, stored, freeing, schedules
     runs driven here          drive, session, hosting, serving, working, process, administering
+    runs of a server          watch
     packages                  commands, render, terminal
 """
 

@@ -49,7 +49,7 @@ class LeftError(Exception):
     """Ctrl-C: the person leaves."""
 
 
-class Watch:
+class RunWatch:
     """See one run. `asks`: a person is at the terminal; `streams`: events are printed as they come."""
 
     def __init__(self, view: View, *, asks: bool, streams: bool) -> None:

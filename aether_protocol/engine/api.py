@@ -377,10 +377,6 @@ class RunEngine:
         """What makes the ids of its runs."""
         return self._ids
 
-    def keep_logs(self) -> None:
-        """Keep logs also in a store that ends with this process: others ask it for them."""
-        self._driver.logs.keep_in(self._store.logs)
-
     @property
     def owner(self) -> str:
         """The name under which this engine holds its runs."""

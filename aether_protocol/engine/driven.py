@@ -176,6 +176,10 @@ class DrivenRuns:
         """Return once that has happened; it may lead to more."""
         await self._loop.quiet()
 
+    def keep_logs(self) -> None:
+        """Keep logs also in a store that ends with this process: others ask it for them."""
+        self._loop.logs.keep_in(self._store.logs)
+
     async def save_logs(self) -> None:
         """Store the logs that wait for more, so that a reader finds them."""
         await self._loop.logs.save()

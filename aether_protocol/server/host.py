@@ -217,7 +217,7 @@ class ServerHost:
                 self._grpc.socket.close()
             await store.close()
             raise
-        self.engine.keep_logs()
+        self.engine.driven.keep_logs()
         self._reports.watch(self.engine)
         self._workers = KnownWorkers(store, self.broker, self.engine.declare)
         await self._workers.begin()

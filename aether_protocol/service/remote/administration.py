@@ -37,6 +37,22 @@ class _NamespaceBody(Struct, rename="camel"):
     limit: int | None
 
 
+class _TokensBody(Struct):
+    tokens: list[_TokenBody]
+
+
+class _NamespacesBody(Struct):
+    namespaces: list[_NamespaceBody]
+
+
+class _DeclaredBody(Struct, rename="camel"):
+    is_new: bool
+
+
+class _AuditBody(Struct):
+    records: list[dict[str, Any]]
+
+
 class RemoteAdministration:
     """See `access.administration.AccessAdministration`."""
 
@@ -58,21 +74,21 @@ class RemoteAdministration:
         return NewToken(_token(made), made.token or "")
 
     async def tokens(self) -> Sequence[AccessToken]:
-        found = await self._calls.get(path_of("tokens"), dict[str, list[_TokenBody]])
-        return [_token(one) for one in found["tokens"]]
+        found = await self._calls.get(path_of("tokens"), _TokensBody)
+        return [_token(one) for one in found.tokens]
 
     async def revoke_token(self, id_: str) -> AccessToken:
         return _token((await self._calls.send("DELETE", path_of("tokens", id_), None, _TokenBody))[1])
 
     async def declare_namespace(self, name: str, *, weight: int = 1, limit: int | None = None) -> bool:
         body = {"weight": weight, "limit": limit}
-        return bool((await self._calls.send("PUT", path_of("namespaces", name), body, dict[str, Any]))[1]["isNew"])
+        return bool((await self._calls.send("PUT", path_of("namespaces", name), body, _DeclaredBody))[1].is_new)
 
     async def namespaces(self) -> Sequence[NamespaceEntry]:
-        found = await self._calls.get(path_of("namespaces"), dict[str, list[_NamespaceBody]])
+        found = await self._calls.get(path_of("namespaces"), _NamespacesBody)
         return [
             NamespaceEntry(name=one.name, created_at=read_instant(one.created_at), weight=one.weight, limit=one.limit)
-            for one in found["namespaces"]
+            for one in found.namespaces
         ]
 
     async def remove_namespace(self, name: str) -> None:
@@ -82,8 +98,8 @@ class RemoteAdministration:
         self, *, before: int | None = None, limit: int = 100, namespace: str | None = None
     ) -> Sequence[AuditRecord]:
         parameters = [("before", before), ("limit", limit), ("namespace", namespace)]
-        found = await self._calls.get(path_of("audit"), dict[str, Any], parameters)
-        return [convert({**one, "at": read_instant(one["at"])}, AuditRecord) for one in found["records"]]
+        found = await self._calls.get(path_of("audit"), _AuditBody, parameters)
+        return [convert({**one, "at": read_instant(one["at"])}, AuditRecord) for one in found.records]
 
 
 def _token(body: _TokenBody) -> AccessToken:

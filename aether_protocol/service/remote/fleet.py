@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct, to_builtins
+
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 
 DRAIN_S = 600.0  # how long the attempts of a drained worker may continue
+
+
+class _WorkersBody(Struct):
+    workers: list[dict[str, Any]]
+    waiting: dict[str, int]
+
+
+class _DrainedBody(Struct):
+    drained: int
 
 
 class RemoteFleet:
@@ -25,7 +36,8 @@ class RemoteFleet:
         Raises:
             ForbiddenError: the caller is not an admin of all namespaces.
         """
-        return await self._calls.get(path_of("workers"), dict[str, Any])
+        found: dict[str, Any] = to_builtins(await self._calls.get(path_of("workers"), _WorkersBody))
+        return found
 
     async def drain(self, name: str, grace_s: float = DRAIN_S) -> int:
         """Give the workers of that name no more work; how many there are.
@@ -38,5 +50,5 @@ class RemoteFleet:
             UsageError: there is none.
         """
         body = {"graceSeconds": grace_s}
-        _, done = await self._calls.send("POST", path_of("workers", name, "drain"), body, dict[str, int])
-        return done["drained"]
+        _, done = await self._calls.send("POST", path_of("workers", name, "drain"), body, _DrainedBody)
+        return done.drained

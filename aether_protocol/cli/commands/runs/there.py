@@ -18,7 +18,7 @@ from aether_protocol.cli.options import DrivingOptions
 from aether_protocol.cli.stored import ask_server
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
-from aether_protocol.cli.watch import LeftError, Watch, WatchedRun
+from aether_protocol.cli.watch import LeftError, RunWatch, WatchedRun
 from aether_protocol.errors import PortError, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def begin_there(driving: DrivingOptions, begin: Begin, *, detach: bool = False) 
     if detach:
         click.echo(ask_server(driving.store, begin).run_id)
         return FINE
-    watch = Watch(
+    watch = RunWatch(
         choose_view(driving.progress and not messages.is_quiet()), asks=at_terminal(), streams=driving.output == "events"
     )
     more = store_option(driving.store)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.command import argument, command_with
 from aether_protocol.cli.drive import Driving, drive
@@ -40,6 +41,8 @@ def command(options: TriggerOptions) -> int:
     """Start a run of a schedule now, whatever its times and its concurrencyPolicy say, suspended or not, and drive it to its
     end.
     """
+    if is_server_url(options.driving.store):
+        return trigger_there(options)
     refuse_memory(options.driving.store)
     tidies: list[Callable[[], Awaitable[object]]] = []
 
@@ -52,3 +55,14 @@ def command(options: TriggerOptions) -> int:
             await one()
 
     return drive(Driving.by(options.driving, read_answers(options.answers)), begin, after=tidy)
+
+
+def trigger_there(options: TriggerOptions) -> int:
+    """Have a server start the run, and see it to its end."""
+    from aether_protocol.cli.commands.runs.there import begin_there
+    from aether_protocol.cli.watch import WatchedRun
+
+    async def begin(client: Client) -> WatchedRun:
+        return WatchedRun(await client.schedules.trigger(full_name(options.name, options.namespace)))
+
+    return begin_there(options.driving, begin)
