@@ -53,6 +53,8 @@ def open_store(
         hint = did_you_mean(read.kind, names("stores"), "known: memory, sqlite:PATH, postgres://...")
         if ":" not in url and ("/" in url or url.endswith(".db")):
             hint = f"did you mean {'sqlite:' + url!r}?"
+        if re.fullmatch(r"[\w.-]+:\d+(/.*)?", url):
+            hint = f"a server is named http://{url} or https://{url}"
         raise UsageError(f"unknown store {without_password(url)!r}", hint=hint)
     given = {name: value for name, value in (("durability", durability), ("tier", tier)) if value is not None}
     if read.options or given:

@@ -14,6 +14,7 @@ from aether_protocol.cli.options import LogFormat
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FOLDER, BadValueError, Location, Number, Text
 from aether_protocol.expressions.sizes import parse_size
+from aether_protocol.plan.placement import LABEL
 
 if TYPE_CHECKING:
     from aether_protocol.worker.supervisor import WorkerNews
@@ -29,9 +30,12 @@ class _Pair(Text):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = super().convert(value, param, ctx)
-        name, sign, _ = text.partition("=")
+        name, sign, value = text.partition("=")
         if not sign or not name:
             self.fail(f"{text!r} is not NAME=TEXT", param, ctx)
+        if LABEL.fullmatch(name) is None or LABEL.fullmatch(value) is None:
+            hint = "letters and digits, with '.', '_', '/' and '-' between them"
+            raise BadValueError(f"no task could select {text!r}", hint, ctx=ctx, param=param)
         return text
 
 
@@ -45,6 +49,8 @@ class _Slots(Text):
         kind, _, number = text.rpartition("=")
         if not number.isdecimal() or (not kind and "=" in text):
             self.fail(f"{text!r} is neither a number of tasks nor KIND=N", param, ctx)
+        if kind in ("", "tasks") and int(number) == 0:
+            self.fail("a worker carries out one task at a time at least", param, ctx)
         return text
 
 

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
+LABEL: Final = re.compile(_NAME)  # a key or a value that a selector can name
 _TERM: Final = re.compile(
     rf"""\s*(?:
       (?P<key>{_NAME})\s*(?:

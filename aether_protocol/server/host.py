@@ -121,6 +121,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
             raise UsageError(f"there is no folder {self.documents!r}", hint="--documents names a folder with documents")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
+        _tls_of(self)
         if self.modules and not self.workers:
             hint = "give --import to the workers: 'aether worker --import MODULE'"
             raise UsageError("a server without a worker of its own imports no modules", hint=hint)
@@ -413,14 +414,20 @@ class ServerHost:
 
 
 def _tls_of(settings: HostSettings) -> ssl.SSLContext | None:
-    """The TLS of a port that uvicorn does not open. Raises PortError."""
-    if settings.tls_cert is None:
+    """The TLS of a port. Raises UsageError where the files are not a certificate and its key."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None or key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise PortError(f"the certificate {settings.tls_cert} cannot be used: {error}") from None
+        context.load_cert_chain(cert, key, password=lambda: "")  # or the system would ask at the terminal
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(f"{key!r} is not the key of the certificate {cert!r}") from None
+        hint = "both are PEM files, the key without a passphrase"
+        raise UsageError(f"{cert!r} and {key!r} cannot be used as a certificate and its key", hint=hint) from None
+    except OSError as error:
+        raise UsageError(f"{cert!r} or {key!r} cannot be read: {error.strerror}") from None
     return context
 
 

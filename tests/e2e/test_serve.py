@@ -119,6 +119,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_touched(tmp_path: Path)
     [
         (("--host", "0.0.0.0"), "--host 0.0.0.0 would let others use this server, and it knows no tokens"),
         (("--tls-cert", "c.pem"), "a certificate needs its key"),
+        (("--tls-cert", "c.pem", "--tls-key", "c.pem"), "'c.pem' and 'c.pem' cannot be used as a certificate and its key"),
         (("--db", "a.db", "--persistence", "memory"), "--db and --persistence memory both name a store"),
         (("--store", "memory", "--persistence", "memory"), "--store and --persistence memory both name a store"),
         (("--http-port", "70000"), "'70000' is not a whole number from 0 to 65535"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.process import aether, read_until
 from tests.e2e.servers import served, working
 from tests.e2e.test_deploy import make_certificate
@@ -67,3 +69,37 @@ def test_a_worker_with_another_token_or_pool_hears_which_it_needs(tmp_path: Path
                 assert words in said
         audit = aether("audit", "--server", server.url, AETHER_TOKEN=person)
         assert "it is an admin of default" in audit.stderr
+
+
+def test_a_key_of_another_certificate_is_refused_before_the_server_says_that_it_serves(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    make_certificate(tmp_path)
+    make_certificate(other)
+    files = ("--tls-cert", str(tmp_path / "tls.crt"), "--tls-key", str(other / "tls.key"))
+    done = aether("serve", "--db", "a.db", "--http-port", "0", *files, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "is not the key of the certificate" in done.stderr
+    assert "serving" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--slots", "0"), "one task at a time at least"),
+        (("--slots", "tasks=0"), "one task at a time at least"),
+        (("--label", "a b=c"), "no task could select 'a b=c'"),
+        (("--label", "zone="), "no task could select 'zone='"),
+        (("--server", "localhost:7234"), "is not the address of a server"),
+    ],
+)
+def test_what_a_worker_cannot_be_is_wrong_usage(options: tuple[str, ...], words: str) -> None:
+    done = aether("worker", "--server", "http://127.0.0.1:1", *options)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+
+
+def test_an_address_without_its_scheme_is_told_how_it_is_written() -> None:
+    done = aether("ls", "--server", "localhost:7234")
+    assert done.returncode == 2
+    assert "http://localhost:7234" in done.stderr
