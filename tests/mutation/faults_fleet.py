@@ -42,6 +42,22 @@ FAULTS: tuple[Fault, ...] = (
         tests="tests/unit/worker/test_cache.py",
     ),
     Fault(
+        "workers",
+        "a process that does not come up counts as the death of its attempt",
+        "worker/processes.py",
+        "            elif not child.is_ready and status >= 0:\n",
+        "            elif False:\n",
+        tests="tests/e2e/test_worker_executors.py",
+    ),
+    Fault(
+        "workers",
+        "what workers declare of a config is passed over",
+        "server/known_workers.py",
+        "    plain = without_conditions(schema)\n",
+        "    plain = schema\n",
+        tests="tests/unit/server/test_declared_types.py",
+    ),
+    Fault(
         "logs of workers",
         "a log that comes twice is stored twice after a restart",
         "adapters/stores/sql/logs.py",

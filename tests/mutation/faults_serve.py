@@ -24,6 +24,22 @@ FAULTS = (
         RUNS,
     ),
     Fault(
+        "RT-129",
+        "a trial is audited as a change",
+        "service/access/guarded.py",
+        "need.writes and not is_trial",
+        "need.writes",
+        GUARDED,
+    ),
+    Fault(
+        "RT-129",
+        "a trial may do what its caller may not",
+        "service/access/guarded.py",
+        "for namespace, _ in targets if is_trial else ():",
+        "for namespace, _ in ():",
+        GUARDED,
+    ),
+    Fault(
         "RT-125",
         "the parameters do not count",
         "service/runs/idempotency.py",
