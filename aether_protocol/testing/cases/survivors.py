@@ -7,7 +7,8 @@ under the same number it continues, or gives the result that it gave before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
+from contextvars import ContextVar
+from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
@@ -29,28 +30,55 @@ from aether_protocol.testing.gate import GatedStore, LossGate
 Name = tuple[str, str, int]
 
 
+class DurableStores(Protocol):
+    """The durable store of one case, which engines open one after the other."""
+
+    def open(self, tier: str) -> Store:
+        """Open it for a new engine. It answers without waiting for the loop (`testing.blocking_store`)."""
+        ...
+
+    def close(self) -> None:
+        """The case is over."""
+        ...
+
+
+class _SqliteInMemory:
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._database = Database(":memory:", "normal", now=now)
+
+    def open(self, tier: str) -> Store:
+        return SqliteStore(self._database, tier)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+DURABLE: ContextVar[Callable[[Callable[[], int]], DurableStores]] = ContextVar("DURABLE", default=_SqliteInMemory)
+"""What makes the durable store of a case, given its clock: SQLite in memory, or what a test of another adapter has set."""
+
+
 class CaseStore:
-    """The store of a case, as one engine after the other reaches it. `tier` says which; a durable one is SQLite in memory.
+    """The store of a case, as one engine after the other reaches it. `tier` says which; a durable one is made by DURABLE.
     `now` is its clock."""
 
     def __init__(self, tier: str, now: Callable[[], int]) -> None:
         self.tier = tier
-        self._database = None if tier == MEMORY else Database(":memory:", "normal", now=now)
+        self._stores = None if tier == MEMORY else DURABLE.get()(now)
 
     def open(self, gate: LossGate) -> Store:
         """The store for a new engine."""
-        if self._database is None:
+        if self._stores is None:
             return MemoryStore()
-        return GatedStore(SqliteStore(self._database, self.tier), gate)
+        return GatedStore(self._stores.open(self.tier), gate)
 
     def bare(self) -> Store:
         """The store without a gate, for the case itself. Only a durable one outlives an engine."""
-        assert self._database is not None
-        return SqliteStore(self._database, self.tier)
+        assert self._stores is not None
+        return self._stores.open(self.tier)
 
     def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
+        if self._stores is not None:
+            self._stores.close()
 
 
 class SurvivingWorkers:

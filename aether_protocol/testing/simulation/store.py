@@ -7,6 +7,7 @@ knows no particular store.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Protocol
 
 from aether_protocol.adapters.stores.memory.facets import MemoryLogs, MemoryMailbox
@@ -93,3 +94,7 @@ class SimSqliteStore(SqliteStore):
 
     def text(self) -> str:
         return "\n".join(self.database.connection.iterdump())
+
+
+DATABASE: ContextVar[Callable[[str, Callable[[], int]], SimStore]] = ContextVar("DATABASE", default=SimSqliteStore)
+"""What makes the store of a world whose scenario has a database: SQLite, or what a test of another adapter has set."""

@@ -30,7 +30,7 @@ from aether_protocol.testing.simulation.document_generator import DocumentGenera
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, demand, examine, over, restored, same
 from aether_protocol.testing.simulation.process import Process, ProcessOptions
-from aether_protocol.testing.simulation.store import SimMemoryStore, SimSqliteStore, SimStore
+from aether_protocol.testing.simulation.store import DATABASE, SimMemoryStore, SimStore
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 from aether_protocol.views.report import make_report
 from aether_protocol.views.summary import make_row
@@ -108,7 +108,7 @@ class World(BaseWorld):
 
     def __init__(self, played: Scenario, loop: QuietLoop, plan: Plan | None = None) -> None:
         clock = ManualClock()
-        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(played.tier, clock.now)
+        store: SimStore = (DATABASE.get() if played.sqlite else SimMemoryStore)(played.tier, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
         machine = ProcessOptions(
             played.slots,

@@ -33,7 +33,7 @@ from aether_protocol.testing.simulation.fleet.server import FleetParts, Simulate
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import Record, RunOutcome, demand, ending, examine, over, restored, same
 from aether_protocol.testing.simulation.process import Process, ProcessOptions
-from aether_protocol.testing.simulation.store import SimMemoryStore, SimSqliteStore, SimStore
+from aether_protocol.testing.simulation.store import DATABASE, SimMemoryStore, SimStore
 from aether_protocol.testing.simulation.workers import PASSWORD, SECOND
 from aether_protocol.views.report import make_report
 from aether_protocol.views.summary import make_row
@@ -58,7 +58,7 @@ class FleetWorld(BaseWorld):
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
         clock = ManualClock()
-        store: SimStore = (SimSqliteStore if played.sqlite else SimMemoryStore)(STATE_ACTION_LOG, clock.now)
+        store: SimStore = (DATABASE.get() if played.sqlite else SimMemoryStore)(STATE_ACTION_LOG, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
         machine = ProcessOptions(snapshot_steps=20, broker=self._broker)
         super().__init__(clock, store, chaos, played.work, survive=False, machine=machine)
