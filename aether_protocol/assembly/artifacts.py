@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from aether_protocol.assembly.discovery import make
 from aether_protocol.assembly.store_urls import has_scheme
 from aether_protocol.plan.config_fields import ConfigField
-from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager
+from aether_protocol.ports.artifacts import ArtifactFetcher, ArtifactRepository, Stager, part_of
 
 if TYPE_CHECKING:
     from aether_protocol.expressions.values import Json
@@ -67,6 +67,10 @@ class _LateStager:
         from aether_protocol.execution.staging.stager import LocalStager
 
         return LocalStager(self._repository, _fetchers())
+
+    def within(self, namespace: str) -> Stager:
+        part = part_of(self._repository, namespace)
+        return self if part is self._repository else _LateStager(part)
 
     def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> Mapping[str, Json]:
         return self._made.bring(artifacts, folder, scratch, origin)

@@ -257,6 +257,7 @@ class Engine(api.RunEngine):
         scheduled_time: int | None = None,
         key: RunKey | None = None,
         trace_context: str | None = None,
+        submitted_by: str | None = None,
     ) -> str:
         """Begin a run of a document.
 
@@ -267,6 +268,7 @@ class Engine(api.RunEngine):
             scheduled_time: The fire that it is the run of, in microseconds; None where it is of no schedule.
             key: The idempotency key of the submission.
             trace_context: The `traceparent` of the span that the run is begun in; what is not one is passed over.
+            submitted_by: Who asked for it, recorded with the run.
 
         Returns:
             The id of the run.
@@ -277,7 +279,13 @@ class Engine(api.RunEngine):
         """
         plan = await self.resolve(document)
         return await super().submit(
-            plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key, trace_context=trace_context
+            plan,
+            arguments,
+            run_id=run_id,
+            scheduled_time=scheduled_time,
+            key=key,
+            trace_context=trace_context,
+            submitted_by=submitted_by,
         )
 
     def workspace(self) -> DocumentWorkspace:

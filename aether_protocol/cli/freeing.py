@@ -6,14 +6,23 @@ import json
 
 import click
 
+from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.terminal import messages
 from aether_protocol.service.client import StoreControl
 from aether_protocol.service.runs.delete import Freed
 from aether_protocol.views.text import counted
 
 
-async def free(store: StoreControl, *, dry_run: bool = False) -> Freed:
-    """Delete artifacts that no run names, and report what cannot be deleted on standard error."""
+async def free(store: StoreControl, place: str | None, *, dry_run: bool = False) -> Freed:
+    """Delete artifacts that no run names, and report what cannot be deleted on standard error. A server does so itself.
+
+    Args:
+        store: whose runs name them.
+        place: its URL, or that of a server.
+        dry_run: count them only.
+    """
+    if place is not None and is_server_url(place):
+        return Freed()
     freed = await store.free_artifacts(dry_run=dry_run)
     if freed.fault is not None:
         messages.warn(f"artifacts that no run names were not deleted: {freed.fault}")

@@ -159,14 +159,20 @@ class RunEngine:
         scheduled_time: int | None = None,
         key: RunKey | None = None,
         trace_context: str | None = None,
+        submitted_by: str | None = None,
     ) -> str:
         """Begin a run and give its id. `scheduled_time` in microseconds since the epoch; `trace_context`: the `traceparent` of
-        the span that it is begun in.
+        the span that it is begun in; `submitted_by` is recorded with it.
 
         Raises UsageError with everything that is wrong with the arguments (DATA-14), KeyTakenError where a run has the `key`.
         """
         draft = self.draft(
-            plan, arguments, run_id=run_id, scheduled_time=scheduled_time, trace_context=trace_context
+            plan,
+            arguments,
+            run_id=run_id,
+            scheduled_time=scheduled_time,
+            trace_context=trace_context,
+            submitted_by=submitted_by,
         )
         draft.new.key = key
         return await self._begin(draft)
@@ -180,6 +186,7 @@ class RunEngine:
         scheduled_time: int | None = None,
         folder: str | None = None,
         trace_context: str | None = None,
+        submitted_by: str | None = None,
     ) -> Draft:
         """A run as `submit` would begin it, to be made known to the store with something else. `folder`: of its document."""
         self.guard.require_open()
@@ -192,6 +199,7 @@ class RunEngine:
             chosen, now, scheduled_time, {}, variables, seed,
             trace_context=read_trace_context(trace_context), folder=folder, document_version=plan.document_version,
         )
+        bare.submitted_by = submitted_by
         return self._draft(plan, make_header(plan, arguments or {}, bare))
 
     def begin(self, draft: Draft, token: int) -> str:

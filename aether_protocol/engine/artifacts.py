@@ -8,14 +8,15 @@ again counts as put now, and the repository puts and deletes one after the other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Call, DagDef, Plan, TaskDef
-from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
+from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact, NamespacedRepository, keeps_apart, part_of
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
@@ -111,22 +112,45 @@ async def collect(
     `aside` makes the blocking calls.
     """
     before = now - grace_us
-    old: list[KeptArtifact] = await aside(lambda: [one for one in repository.kept() if one.put_at < before])
-    named = await store.upkeep.artifacts()  # after the list: what is named since then was put since then
-    loose = [one for one in old if one.digest not in named]
+    old: list[_Placed] = await aside(lambda: [one for one in _kept(repository) if one[1].put_at < before])
+    is_named = _naming(repository, await store.upkeep.artifacts())  # after the list: what is named since was put since
+    loose = [one for one in old if not is_named(one)]
     if dry_run:
         return _sum(loose)
     freed: Collected = await aside(_delete, repository, loose, before)
     return freed
 
 
-def _delete(repository: ArtifactRepository, loose: Sequence[KeptArtifact], before: int) -> Collected:
-    repository.tidy(before)
-    return _sum([one for one in loose if repository.delete(one.digest, before)])
+_Placed = tuple[str, KeptArtifact]  # the namespace, and what is kept there
 
 
-def _sum(several: Sequence[KeptArtifact]) -> Collected:
-    return Collected(len(several), sum(one.size for one in several))
+def _kept(repository: ArtifactRepository) -> Iterator[_Placed]:
+    """All that a repository keeps, in all of its parts; where it has none, as if it were all of `default`."""
+    for namespace in _namespaces(repository):
+        for one in part_of(repository, namespace).kept():
+            yield namespace, one
+
+
+def _namespaces(repository: ArtifactRepository) -> Iterable[str]:
+    return cast("NamespacedRepository", repository).namespaces() if keeps_apart(repository) else (DEFAULT_NAMESPACE,)
+
+
+def _naming(repository: ArtifactRepository, named: Mapping[tuple[str, str], str]) -> Callable[[_Placed], bool]:
+    """What says whether a run names a content. Where namespaces are not kept apart, it may be one of any."""
+    if keeps_apart(repository):
+        return lambda one: (one[0], one[1].digest) in named
+    digests = {digest for _, digest in named}
+    return lambda one: one[1].digest in digests
+
+
+def _delete(repository: ArtifactRepository, loose: Sequence[_Placed], before: int) -> Collected:
+    for namespace in _namespaces(repository):
+        part_of(repository, namespace).tidy(before)
+    return _sum([one for one in loose if part_of(repository, one[0]).delete(one[1].digest, before)])
+
+
+def _sum(several: Sequence[_Placed]) -> Collected:
+    return Collected(len(several), sum(one.size for _, one in several))
 
 
 class Survey(Struct):
@@ -141,9 +165,21 @@ class Survey(Struct):
 async def survey(store: Store, repository: ArtifactRepository) -> Survey:
     """Compare what runs name with what is kept; reads all that they name."""
     named = await store.upkeep.artifacts()
-    kept = {one.digest: one for one in await asyncio.to_thread(lambda: list(repository.kept()))}
-    orphans = sorted((one for digest, one in kept.items() if digest not in named), key=lambda one: one.digest)
-    missing = sorted((digest, run_id) for digest, run_id in named.items() if digest not in kept)
-    there = sorted((digest, run_id) for digest, run_id in named.items() if digest in kept)
-    damaged = await asyncio.to_thread(lambda: [one for one in there if not repository.sound(one[0])])
-    return Survey(orphans, missing, damaged)
+    is_named = _naming(repository, named)
+    found = await asyncio.to_thread(lambda: list(_kept(repository)))
+    kept = {(namespace, one.digest) for namespace, one in found}
+    orphans = sorted((one for one in found if not is_named(one)), key=lambda one: (one[1].digest, one[0]))
+
+    def is_kept(namespace: str, digest: str) -> bool:
+        return (namespace if keeps_apart(repository) else DEFAULT_NAMESPACE, digest) in kept
+
+    def look() -> Survey:
+        missing, damaged = [], []
+        for (namespace, digest), run_id in sorted(named.items(), key=lambda one: (one[0][1], one[1])):
+            if not is_kept(namespace, digest):
+                missing.append((digest, run_id))
+            elif not part_of(repository, namespace).sound(digest):
+                damaged.append((digest, run_id))
+        return Survey([one for _, one in orphans], missing, damaged)
+
+    return await asyncio.to_thread(look)

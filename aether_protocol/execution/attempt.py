@@ -237,13 +237,17 @@ def _tell_strays(assignment: TaskAssignment, result: TaskResult, context: Contex
 
 async def _lay_down(assignment: TaskAssignment, stager: Stager, context: Context) -> Mapping[str, Json]:
     return await _with_room(
-        lambda: stager.bring(assignment.artifacts, context.workspace, context.scratch, assignment.folder), context
+        lambda: stager.within(assignment.namespace).bring(
+            assignment.artifacts, context.workspace, context.scratch, assignment.folder
+        ),
+        context,
     )
 
 
 async def _keep(assignment: TaskAssignment, result: TaskResult, stager: Stager, context: Context) -> Mapping[str, Json]:
     kept = await _with_room(
-        lambda: stager.keep(assignment.target.artifacts, context.workspace, context.scratch), context
+        lambda: stager.within(assignment.namespace).keep(assignment.target.artifacts, context.workspace, context.scratch),
+        context,
     )
     return {**result.artifacts, **kept}
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from msgspec import Struct
 
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from aether_protocol.plan.config_fields import ConfigField
@@ -30,6 +31,8 @@ class AbsentError(PortError):
 
 class ArtifactRepository(Protocol):
     """Content by digest. Blocking calls, made in a thread. Raises PortError.
+
+    What it keeps is not kept apart by namespace: see `NamespacedRepository`.
 
     What collects the contents that no run names relies on this: a content that is put again counts as put now, also for a
     `delete` that is running, so that one of the two comes first.
@@ -68,6 +71,34 @@ class ArtifactRepository(Protocol):
         ...
 
 
+class NamespacedRepository(ArtifactRepository, Protocol):
+    """A repository with a part for each namespace (RT-140); it is itself that of `default`.
+
+    A content that was put in one part is not in another: it cannot be got, renewed, listed or deleted there, and is put there
+    as if it had never been. A namespace is 1 to 63 letters, digits, dots, hyphens and underscores, also `..`.
+    """
+
+    def within(self, namespace: str) -> ArtifactRepository:
+        """The part of a namespace; of `default` the repository itself."""
+        ...
+
+    def namespaces(self) -> Iterable[str]:
+        """The namespaces that may have a content, `default` among them."""
+        ...
+
+
+def part_of(repository: ArtifactRepository, namespace: str) -> ArtifactRepository:
+    """Return where a repository keeps the contents of a namespace: itself, where it keeps no namespaces apart."""
+    if namespace == DEFAULT_NAMESPACE or not keeps_apart(repository):
+        return repository
+    return cast("NamespacedRepository", repository).within(namespace)
+
+
+def keeps_apart(repository: ArtifactRepository) -> bool:
+    """Whether a repository has a part for each namespace."""
+    return hasattr(repository, "within")
+
+
 class ArtifactFetcher(Protocol):
     """A type of `source` (SPEC-6): `http`, `local`, `raw`, `git`."""
 
@@ -88,6 +119,10 @@ class Stager(Protocol):
 
     Blocking calls, made in a thread. Raises PortError whose message names the artifact.
     """
+
+    def within(self, namespace: str) -> Stager:
+        """The same, for artifacts of runs of this namespace."""
+        ...
 
     def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> Mapping[str, Json]:
         """Lay each input artifact down, unpacked, at its `path` below `folder` (ART-2); one without a path is only passed on.

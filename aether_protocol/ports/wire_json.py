@@ -105,6 +105,7 @@ class _Placement(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
 class _Assignment(_Named, kw_only=True, gc=False):
     epoch: _Count  # always said here
     protocol: Literal["aether/v1"]
+    namespace: str
     path: str
     task_name: str
     template_name: str
@@ -191,6 +192,7 @@ def encode_assignment(assignment: TaskAssignment) -> Message:
     message: Message = {
         "protocol": PROTOCOL,
         **_ref(ref),
+        "namespace": assignment.namespace,
         "path": ref.path if assignment.hook is None else assignment.path,
         "taskName": call.name,
         "templateName": target.name,
@@ -284,6 +286,7 @@ def decode_assignment(message: Json) -> TaskAssignment:
         hook=found.hook,
         trace_context=found.trace_context,
         secrets=tuple((one.name, one.key) for one in found.secrets),
+        namespace=found.namespace,
         elapsed_us=elapsed,
         placement=placement,
     )

@@ -51,6 +51,7 @@ class RunHeader(Struct, gc=False):
     program: str = DOCUMENT  # the kind of program, which says what machine decides for the run
     document_version: int | None = None  # of the stored workflow that it was started from by name
     trace_link: str | None = None  # the trace context of the run that it retries
+    submitted_by: str | None = None  # the caller, where a server knows its callers (RT-129)
 
 
 class Submitted(Struct, gc=False):

@@ -123,6 +123,8 @@ class Machine(StepBuilder):
             return
         self.emit(RunCreated(event.header))
         self.commands.append(SetTimer(WORKFLOW, e.TimerKind.TIMEOUT, self.state.deadline, self.cause))
+        if event.header.submitted_by:
+            self.emit(Reported(WORKFLOW, f"submitted by {event.header.submitted_by}"))
         if event.header.reason:
             self.emit(Reported(WORKFLOW, f"retried: {event.header.reason}"))
         self._make(None, 0)

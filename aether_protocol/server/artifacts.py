@@ -1,7 +1,7 @@
 """Artifacts by digest, for workers (docs/reference/worker-protocol.md): looked up, received and given out, in pieces.
 
 Law: they are for workers with a live delivery: its session and its token are named in each request, and only digests that its
-assignment names are given out.
+assignment names are given out. All of it is about the namespace of the delivery: what another one has is not here (RT-140).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from litestar.response import Stream
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers, TransferError
 from aether_protocol.adapters.brokers.workers import digests_of
 from aether_protocol.errors import PortError
+from aether_protocol.fleet.work import WorkerDelivery
 from aether_protocol.server.access import WORKER
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
@@ -43,8 +44,9 @@ class ArtifactController(Controller):
 
     @head("/{digest:str}", summary="Whether an artifact is there, or how much of it came", responses=answers(problems=(404,)))
     async def look(self, digest: FromPath[str], request: _Any, state: State) -> Response[None]:
-        transfers, sender = _transfers(state), _sender(request, state)
-        size = None if (offset := _offset(transfers, digest, sender)) is None else await transfers.size(digest)
+        transfers, delivery = _transfers(state), _delivery(request, state)
+        offset = _offset(transfers, digest, _sender(delivery))
+        size = None if offset is None else await transfers.size(delivery.work.namespace, digest)
         if size is None:
             return Response(None, status_code=404, headers={"upload-offset": str(offset or 0)})
         return Response(None, headers={"artifact-size": str(size)})
@@ -57,15 +59,15 @@ class ArtifactController(Controller):
     )
     async def give(self, digest: FromPath[str], request: _Any, state: State) -> Stream:
         transfers = _transfers(state)
-        _sender(request, state, digest)
-        size = await transfers.size(digest)
+        namespace = _delivery(request, state, digest).work.namespace
+        size = await transfers.size(namespace, digest)
         if size is None:
             raise ApiError(404, "artifact-absent", f"artifact {digest[:80]} is not here")
         start = _start(request.headers.get("range"), size)
         headers = {"etag": f'"{digest}"', "accept-ranges": "bytes", "content-length": str(size - (start or 0))}
         if start is not None:
             headers["content-range"] = f"bytes {start}-{size - 1}/{size}"
-        pieces = transfers.read(digest, start or 0, size)
+        pieces = transfers.read(namespace, digest, start or 0, size)
         return Stream(pieces, media_type=_BYTES, status_code=200 if start is None else 206, headers=headers)
 
     @put(
@@ -78,10 +80,13 @@ class ArtifactController(Controller):
         ),
     )
     async def take(self, digest: FromPath[str], request: _Any, state: State) -> Response[Any]:
-        transfers, sender = _transfers(state), _sender(request, state)
+        transfers, delivery = _transfers(state), _delivery(request, state)
+        sender, namespace = _sender(delivery), delivery.work.namespace
         offset, total = _place(request.headers.get("content-range"), request.headers.get("content-length"))
         try:
-            size = await transfers.receive(digest, sender, request.stream(), offset=offset, total=total)
+            size = await transfers.receive(
+                digest, sender, request.stream(), namespace=namespace, offset=offset, total=total
+            )
         except TransferError as error:
             more = {"hint": error.hint, "offset": error.offset if error.code == "artifact-offset" else None}
             return problem(_STATUSES[error.code], error.code, error.message, **more)
@@ -96,7 +101,11 @@ def _transfers(state: State) -> ArtifactTransfers:
     return transfers
 
 
-def _sender(request: _Any, state: State, digest: str | None = None) -> str:
+def _sender(delivery: WorkerDelivery) -> str:
+    return str(delivery.number)
+
+
+def _delivery(request: _Any, state: State, digest: str | None = None) -> WorkerDelivery:
     """The delivery for which this is asked. Raises ApiError: it is not a live one, or has nothing to do with the digest."""
     broker = parts_of(state).workers
     assert broker is not None  # no artifacts without workers
@@ -107,7 +116,7 @@ def _sender(request: _Any, state: State, digest: str | None = None) -> str:
         raise ApiError(403, "delivery-not-live", "the delivery is not one of this session, or has ended", hint=hint)
     if digest is not None and (allowed := digests_of(delivery)) is not None and digest not in allowed:
         raise ApiError(403, "artifact-not-of-delivery", "the assignment of the delivery does not name this artifact")
-    return str(delivery.number)
+    return delivery
 
 
 def _offset(transfers: ArtifactTransfers, digest: str, sender: str) -> int | None:

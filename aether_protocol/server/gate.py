@@ -19,7 +19,15 @@ from litestar.enums import ScopeType
 from msgspec import Struct
 
 from aether_protocol.errors import PortError, UsageError
-from aether_protocol.server.bounds import MOST_HEADER_BYTES, RateBounds, RateLimiter, bounded
+from aether_protocol.server.bounds import (
+    MOST_HEADER_BYTES,
+    MOST_STREAMS,
+    RateBounds,
+    RateLimiter,
+    StreamCounter,
+    bounded,
+    network_of,
+)
 from aether_protocol.server.problems import problem_body
 from aether_protocol.service.access.authenticator import Authenticator, GivenToken
 from aether_protocol.service.access.caller import LOCAL, Caller
@@ -36,6 +44,17 @@ _NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})  # of Sec-Fetch-Site: a page of this server, or the address bar
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER: Final = b"x-aether-csrf"
+_FOLLOWS: Final = "/follow"  # how the paths of streams end
+_NOT_JSON: Final = (
+    "json-only",
+    "a request without a token that changes something has to be application/json, since a page of another site could send it",
+    "send 'content-type: application/json', with {} where there is nothing to say",
+)
+_FOR_BROWSERS: Final = (  # in every answer: nothing that a run wrote is taken for a page, or shown inside of another one
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
 WATCH_S: Final = 2.0  # between two looks whether the token of an open stream still counts
 TOKEN_USED: Final = "aether.token"  # in the scope's state: the token of a cookie, for what has to go beside it
 CALLER: Final = "aether.caller"  # in the scope's state: the Caller, or None where the credentials are of no caller
@@ -48,12 +67,14 @@ class AccessRules(Struct, frozen=True, kw_only=True):
     Args:
         authenticator: says whose token a text is; None: authentication is off, and the server answers this machine alone.
         cors: origins whose pages may call the server, with a token.
+        streams: how many each caller may follow at once.
         bounds: how often callers may ask; None: as often as they like.
     """
 
     authenticator: Authenticator | None = None
     bounds: RateBounds | None = None
     cors: Sequence[str] = ()
+    streams: int = MOST_STREAMS
 
     @property
     def is_off(self) -> bool:
@@ -106,13 +127,14 @@ class AccessGate:
         self._app = app
         self._rules = rules
         self._limiter = None if rules.bounds is None else RateLimiter(rules.bounds)
+        self._followers = StreamCounter(rules.streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:  # there are none
             await send({"type": "websocket.close", "code": 1008, "reason": "not served"})
             return
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
-        method = scope["method"]
+        method, send = scope["method"], _guarded(send)
         if sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
             await send_problem(send, 431, "headers-too-large", f"the headers have more than {MOST_HEADER_BYTES} bytes")
             return
@@ -120,6 +142,8 @@ class AccessGate:
         refusal = why_foreign(method, headers) if self._rules.is_off else None
         if from_cookie and not self._rules.is_off and refusal is None:
             refusal = _why_forged(method, headers, token or "")
+        if token is None and not self._rules.is_off and method not in _SAFE and not _is_json(method, headers):
+            refusal = _NOT_JSON
         if refusal is not None:
             await send_problem(send, 403, *refusal)
             return
@@ -134,10 +158,15 @@ class AccessGate:
         scope["state"][TOKEN_USED] = token if from_cookie else None
         types = _all_of(headers, b"content-type")
         bounded_receive = receive if method in _SAFE else bounded(receive, is_bytes=types == ["application/octet-stream"])
-        if token is None or caller is None or self._rules.is_off:
-            await self._app(scope, bounded_receive, send)
-        else:
-            await self._watched(token, scope, bounded_receive, send)
+        reader = "" if caller is None else f"token {caller.token}"
+        with self._followers.counted(reader, counts=scope["path"].endswith(_FOLLOWS)) as may_follow:
+            if not may_follow:
+                detail = f"a caller may follow {self._rules.streams} streams at once"
+                await send_problem(send, 429, "too-many-streams", detail, "GET /v1/changes/follow follows all runs in one")
+            elif token is None or caller is None or self._rules.is_off:
+                await self._app(scope, bounded_receive, send)
+            else:
+                await self._watched(token, scope, bounded_receive, send)
 
     async def _caller(self, token: str | None) -> Caller | None:
         authenticator = self._rules.authenticator
@@ -152,7 +181,7 @@ class AccessGate:
         if caller is not None:
             return self._limiter.take(f"token {caller.token}", is_known=True)
         address = scope.get("client")
-        return self._limiter.take(f"address {address[0] if address else ''}", is_known=False)
+        return self._limiter.take(f"address {network_of(address[0]) if address else ''}", is_known=False)
 
     async def _watched(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and end a stream soon after its token counts no longer."""
@@ -190,6 +219,17 @@ class AccessGate:
         finally:
             if watcher is not None:
                 watcher.cancel()
+
+
+def _guarded(send: Send) -> Send:
+    """Send what browsers have to know with every answer."""
+
+    async def send_on(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_FOR_BROWSERS]
+        await send(message)
+
+    return send_on
 
 
 def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -39,6 +39,7 @@ from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
+from aether_protocol.server.bounds import http_protocol
 from aether_protocol.server.gate import AccessRules, make_rules
 from aether_protocol.server.grpc.port import GrpcPort
 from aether_protocol.server.known_workers import KnownWorkers
@@ -51,6 +52,7 @@ from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.scope import NamespaceDirectory
 from aether_protocol.service.access.tokens import StoredTokens
+from aether_protocol.service.artifact_upkeep import ArtifactUpkeep
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
@@ -118,7 +120,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     def check(self) -> None:
         """Raise UsageError for what cannot be."""
         if self.documents is not None and not os.path.isdir(self.documents):
-            raise UsageError(f"there is no folder {self.documents!r}", hint="--documents names a folder with documents")
+            hint = "--documents, or `documents` in [server] of aether.toml, names a folder with documents"
+            raise UsageError(f"there is no folder {self.documents!r}", hint=hint)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
         _tls_of(self)
@@ -220,6 +223,7 @@ class ServerHost:
             raise
         self.engine.driven.keep_logs()
         self._reports.watch(self.engine)
+        self._upkeep = ArtifactUpkeep(store, self.engine.artifacts, WallClock(), self._reports.failed)
         self._workers = KnownWorkers(store, self.broker, self.engine.declare)
         await self._workers.begin()
         if self._metrics is not None:
@@ -249,7 +253,12 @@ class ServerHost:
         if self._metrics_socket is not None:
             self._serve_metrics(self._metrics_socket, ServerParts(metrics=measured, access=self.access))
         parts = self._parts = ServerParts(
-            client=client_of(self.engine, elsewhere=True),
+            client=client_of(
+                self.engine,
+                workspaces=self._workspaces_root(),
+                elsewhere=True,
+                runs_deleted=self._upkeep.runs_deleted,
+            ),
             trail=trail,
             directory=NamespaceDirectory(self._store.namespaces, clock),
             administer=lambda caller: AccessAdministration(self._store, clock, caller, trail),
@@ -268,6 +277,7 @@ class ServerHost:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=http_protocol(),
             timeout_graceful_shutdown=STREAMS_S,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
@@ -281,6 +291,7 @@ class ServerHost:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=http_protocol(),
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
@@ -302,6 +313,7 @@ class ServerHost:
         if self._settings.documents is not None:
             self._begin("documents", self._follow(self._settings.documents))
         self._begin("recovery", self._recover_on())
+        self._begin("artifacts", self._upkeep.serve(self._stopping))
         await self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
         await self._say_ready(False)

@@ -208,6 +208,7 @@ class Judge:
 def _assignment(worker: WorkerToCheck, number: int, slow: bool) -> Message:
     return {
         "protocol": "aether/v1",
+        "namespace": "default",
         "taskRunId": f"run-{number}/main.job",
         "workflowRunId": f"run-{number}",
         "attempt": 1,

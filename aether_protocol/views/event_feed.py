@@ -41,6 +41,7 @@ def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
         "parameters": redacted(header.parameters),
         "scheduledTime": None if scheduled is None else rfc3339(scheduled),
         "retryOf": header.retry_of,
+        "submittedBy": header.submitted_by,
     }
 
 

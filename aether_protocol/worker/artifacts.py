@@ -69,7 +69,8 @@ class ArtifactCarrier:
         Raises:
             AetherError: it did not work; trying again would not help.
         """
-        key = ("send" if move == "send" else "bring", digest)
+        # What one delivery has sent is not there for another: that may be of another namespace, which has contents of its own.
+        key = (f"send {token}" if move == "send" else "bring", digest)
         while (moving := self._moving.get(key)) is not None:
             await asyncio.wait([moving])
             if not moving.cancelled() and moving.exception() is None:

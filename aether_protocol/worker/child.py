@@ -25,7 +25,7 @@ from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import is_full
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.artifacts import Stager
+from aether_protocol.ports.artifacts import ArtifactRepository, Stager
 from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
@@ -189,6 +189,10 @@ class RelayedRepository(LocalRepository):
     def __init__(self, folder: str, move: Callable[[Move, str], None]) -> None:
         super().__init__(folder)
         self._move = move
+
+    def within(self, namespace: str) -> ArtifactRepository:
+        """The same for all namespaces: the server knows that of each delivery."""
+        return self
 
     def put(self, file: Path) -> tuple[str, int]:
         """Keep a content here and at the server. Raises PortError."""

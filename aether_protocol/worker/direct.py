@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
-from aether_protocol.errors import AetherError, PortError
-from aether_protocol.execution.capacity import is_full
+from aether_protocol.errors import AetherError
 from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
-from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.ports.worker import (
     BeatMessage,
@@ -25,7 +23,6 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
-from aether_protocol.worker.artifacts import ServerFullError
 from aether_protocol.worker.offers import Offers
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.process import hello_of
@@ -75,28 +72,6 @@ class DirectTransport:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-class DirectArtifacts:
-    """See `worker.artifacts.ArtifactTransport`: the server's repository, in the same process."""
-
-    def __init__(self, repository: ArtifactRepository) -> None:
-        self._repository = repository
-
-    async def fetch(self, session: str, token: str, digest: str, target: Path) -> None:
-        await self._call(self._repository.get, digest, target)
-
-    async def send(self, session: str, token: str, digest: str, source: Path) -> None:
-        await self._call(self._repository.put, source)
-
-    @staticmethod
-    async def _call(call: Callable[..., object], *arguments: object) -> None:
-        try:
-            await asyncio.to_thread(call, *arguments)
-        except PortError as error:
-            if is_full(error):
-                raise ServerFullError(f"the server has no room for it: {error.message}") from None
-            raise
 
 
 def embedded_worker(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -147,10 +148,14 @@ def test_settings_of_a_file_count_and_flags_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("RT-128")
-def test_it_follows_a_folder_of_documents(tmp_path: Path) -> None:
+@pytest.mark.parametrize("configured", [False, True])
+def test_it_follows_a_folder_of_documents(tmp_path: Path, configured: bool) -> None:
     flows = tmp_path / "flows"
     shutil.copytree(Path(__file__).parents[2] / "examples" / "served", flows)
-    with served(tmp_path, "--documents", str(flows)) as server:
+    (tmp_path / "aether.toml").write_text("[server]\ndocuments = 'flows'\n")
+    options = () if configured else ("--documents", str(flows))
+    config = str(tmp_path / "aether.toml") if configured else os.devnull
+    with served(tmp_path, *options, AETHER_CONFIG=config) as server:
 
         def documents() -> dict[str, Any]:
             return {one["name"]: one for one in server.call("GET", "/documents")["documents"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.e2e.process import AETHER, environment
-from tests.e2e.servers import PATIENCE_S, Served, served, working
+from tests.e2e.servers import PATIENCE_S, Served, served, wait_for, working
 
 OURS, THEIRS, DEFAULT = "word-of-ours", "word-of-theirs", "word-of-default"
 VARIABLES = {
@@ -49,6 +50,7 @@ class Tenants:
         self.admin = self.token("--name", "root", "--role", "admin", "--all-namespaces")
         self.ours = self.token("--name", "alice", "--role", "author", "-n", "ours")
         self.theirs = self.token("--name", "bob", "--role", "author", "-n", "theirs")
+        self.names = {self.admin: "root", self.ours: "alice", self.theirs: "bob"}
 
     def token(self, *words: str) -> str:
         command = [*AETHER, "token", "create", "--store", f"sqlite:{self.folder / 'runs.db'}", *words]
@@ -122,6 +124,8 @@ def test_a_run_gets_secrets_of_its_own_namespace_alone(tmp_path: Path, remote: b
         for token, space, word in ((at.ours, "ours", OURS), (at.theirs, "theirs", THEIRS), (at.admin, "default", DEFAULT)):
             run, report = at.run(token, reveals(space, "db", "password"))
             assert report["phase"] == "Succeeded", report
+            created = at.ask(token, "GET", f"/runs/{run}/events?limit=1").json()["events"][0]
+            assert (created["kind"], created["submittedBy"]) == ("RunCreated", at.names[token]), created
             assert word[::-1] in at.logs(token, run)
         run, report = at.run(at.theirs, reveals("theirs", "filed", "key"))
         assert report["phase"] == "Succeeded", report
@@ -173,3 +177,62 @@ def test_a_run_without_a_server_gets_the_same_secrets(tmp_path: Path) -> None:
             command, cwd=tmp_path, env=environment(**VARIABLES), capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert (done.returncode, word[::-1] in done.stdout + done.stderr) == (0, True), done.stderr
+
+
+def makes(space: str, text: str = "content", *, fails: bool = False) -> dict[str, Any]:
+    """A workflow that keeps an artifact, and gives it to a second task, which may fail."""
+    config = {"runtime": "sh", "source": f"printf %s {text} > made.txt"}
+    made = {"name": "made", "path": "made.txt"}
+    maker = {"name": "maker", "executor": {"type": "script", "config": config}, "outputs": {"artifacts": [made]}}
+    source = "cat got.txt; touch $AETHER_RUN_DIR/left; exit 1" if fails else "cat got.txt"
+    reader = {
+        "name": "reader",
+        "inputs": {"artifacts": [{"name": "got", "path": "got.txt"}]},
+        "executor": {"type": "script", "config": {"runtime": "sh", "source": source}},
+    }
+    given = {"artifacts": [{"name": "got", "from": "tasks.maker.outputs.artifacts.made"}]}
+    tasks = [{"name": "maker", "template": "maker"}, {"name": "reader", "template": "reader", "arguments": given,
+                                                       "dependencies": ["maker"]}]
+    return {
+        "apiVersion": "aether/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "makes", "namespace": space},
+        "spec": {
+            "entrypoint": "main",
+            "templates": [{"dag": {"name": "main", "tasks": tasks}}, {"task": maker}, {"task": reader}],
+        },
+    }
+
+
+def contents(folder: Path) -> list[str]:
+    """The artifacts of a store, by their place below its folder."""
+    kept = folder / "runs.db-artifacts"
+    found = [path.relative_to(kept) for path in kept.rglob("sha256/*/*")]
+    return sorted(str(path).partition("sha256")[0] for path in found)
+
+
+@pytest.mark.rule("RT-140")
+@pytest.mark.parametrize("remote", [False, True])
+def test_artifacts_of_a_namespace_are_its_own_and_go_with_its_runs(tmp_path: Path, remote: bool) -> None:
+    with tenants(tmp_path, remote=remote) as at:
+        begun = {space: at.begin(token, makes(space)) for token, space in ((at.ours, "ours"), (at.theirs, "theirs"))}
+        begun["failed"] = at.begin(at.ours, makes("ours", "other", fails=True))
+        for space, token in (("ours", at.ours), ("theirs", at.theirs)):
+            report = at.result(token, begun[space])
+            assert (report["phase"], "content" in at.logs(token, begun[space])) == ("Succeeded", True), report
+        assert at.result(at.ours, begun["failed"])["phase"] == "Failed"
+        assert contents(tmp_path) == ["namespaces/ours/", "namespaces/ours/", "namespaces/theirs/"]
+        for path in (tmp_path / "runs.db-artifacts").rglob("sha256/*/*"):
+            os.utime(path, (1, 1))  # longer ago than the grace
+        folders = [path for path in tmp_path.rglob("*") if path.is_dir() and path.name == begun["failed"]]
+        assert remote or folders, "the folder of a run that failed is kept"
+        removed = subprocess.run(
+            [*AETHER, "rm", begun["ours"], begun["failed"], "--server", at.server.url],
+            cwd=tmp_path, env=environment(AETHER_TOKEN=at.ours), capture_output=True, text=True, timeout=PATIENCE_S,
+        )
+        assert (removed.returncode, removed.stdout) == (0, ""), removed.stderr
+        wait_for(lambda: contents(tmp_path) == ["namespaces/theirs/"])
+        assert not any(path.exists() for path in folders)
+        assert at.ask(at.theirs, "POST", f"/runs/{begun['theirs']}/retry", {}).status_code in (201, 409)
+        refused = at.ask(at.ours, "POST", "/store/delete", {"runs": [begun["theirs"]]})
+        assert refused.status_code == 404

@@ -12,6 +12,8 @@ FEEDS = "tests/unit/server/test_feeds.py"
 PLACES = "tests/unit/server/test_places.py"
 GUARDED = "tests/unit/service/test_guarded.py"
 GATE = "tests/unit/server/test_gate.py"
+ARTIFACTS = "tests/unit/server/test_artifacts.py"
+ADVERSARY = "tests/unit/server/test_adversary.py"
 SECRETS = "tests/unit/secrets/test_namespaces.py"
 
 FAULTS = (
@@ -198,6 +200,70 @@ FAULTS = (
         "or (name not in self._names and ALL_NAMES not in self._names)",
         "",
         SECRETS,
+    ),
+    Fault(
+        "RT-140",
+        "a worker gets an artifact of another namespace by its digest",
+        "server/artifacts.py",
+        "namespace = _delivery(request, state, digest).work.namespace",
+        'namespace = _delivery(request, state, digest) and "theirs"',
+        ARTIFACTS,
+    ),
+    Fault(
+        "RT-140",
+        "a look-up says what another namespace has",
+        "server/artifacts.py",
+        "await transfers.size(delivery.work.namespace, digest)",
+        'await transfers.size("theirs", digest)',
+        ARTIFACTS,
+    ),
+    Fault(
+        "RT-140",
+        "a result may name an artifact of another namespace",
+        "adapters/brokers/workers.py",
+        "part = part_of(repository, holding.namespace)",
+        'part = part_of(repository, "theirs")',
+        ARTIFACTS,
+    ),
+    Fault(
+        "RT-140",
+        "a namespace is called as the folder above",
+        "adapters/artifacts/repository.py",
+        "self._folder / _NAMESPACES / _DOTS.get(namespace, namespace)",
+        "self._folder / _NAMESPACES / namespace",
+        "tests/contracts/test_artifacts.py",
+    ),
+    Fault(
+        "RT-140",
+        "what one namespace names is kept for all",
+        "engine/artifacts.py",
+        "return lambda one: (one[0], one[1].digest) in named",
+        "return lambda one: one[1].digest in {digest for _, digest in named}",
+        "tests/unit/engine/test_artifacts.py",
+    ),
+    Fault(
+        "RT-129",
+        "a page of another site logs a browser in",
+        "server/gate.py",
+        "if token is None and not self._rules.is_off and method not in _SAFE and not _is_json(method, headers):",
+        "if False:",
+        ADVERSARY,
+    ),
+    Fault(
+        "RT-129",
+        "the audit takes any text for a namespace",
+        "service/access/audit.py",
+        'namespace=namespace if NAMESPACE.fullmatch(namespace) else "",',
+        "namespace=namespace,",
+        ADVERSARY,
+    ),
+    Fault(
+        "RT-129",
+        "a connection may bring nothing for ever",
+        "server/bounds.py",
+        "if self._awaits_headers() and not self.transport.is_closing():",
+        "if False:",
+        ADVERSARY,
     ),
     Fault(
         "a server that is heard",

@@ -2,7 +2,8 @@
 
 Law: what is kept is never changed. A file appears under its digest in one step, complete and synced, or not at all; and
 nothing is copied out before its digest was checked. Equal contents are kept once; the time of a file is that of the last
-time that it was put. All of it is its owner's alone.
+time that it was put. All of it is its owner's alone. Each namespace but `default` has a folder of its own in it, as if it were
+another repository.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from typing import IO, Final
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.private import make_private
 from aether_protocol.execution.staging.limits import CHUNK
-from aether_protocol.ports.artifacts import KeptArtifact
+from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 _DIGEST: Final = r"sha256:([0-9a-f]{64})"
+_NAMESPACES: Final = "namespaces"
+_NAMESPACE: Final = r"[A-Za-z0-9._-]{1,63}"
+_DOTS: Final = {".": "%2E", "..": "%2E%2E"}  # folders of namespaces whose names are paths
 
 
 class LocalRepository:
-    """An ArtifactRepository in a folder, which is made when it is first needed. Several processes may share it."""
+    """A NamespacedRepository in a folder, which is made when it is first needed. Several processes may share it."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
@@ -35,6 +40,23 @@ class LocalRepository:
     def folder(self) -> Path:
         """Where it is."""
         return self._folder
+
+    def within(self, namespace: str) -> ArtifactRepository:
+        """The part of a namespace. Raises PortError: that is not a namespace."""
+        if namespace == DEFAULT_NAMESPACE:
+            return self
+        if not re.fullmatch(_NAMESPACE, namespace):
+            raise PortError(f"{namespace!r} is not a namespace")
+        return LocalRepository(self._folder / _NAMESPACES / _DOTS.get(namespace, namespace))
+
+    def namespaces(self) -> list[str]:
+        """The namespaces that have a folder, and `default`. Raises PortError."""
+        names = {folder: name for name, folder in _DOTS.items()}
+        try:
+            found = sorted(names.get(one.name, one.name) for one in _entries(self._folder / _NAMESPACES) if one.is_dir())
+        except OSError as fault:
+            raise PortError(f"the artifacts in {str(self._folder)!r} cannot be listed: {_why(fault)}") from fault
+        return [DEFAULT_NAMESPACE, *(one for one in found if re.fullmatch(_NAMESPACE, one))]
 
     def path_of(self, digest: str) -> Path:
         """Return where a content is, if it is there. Raises PortError: that is not a digest."""

@@ -1,8 +1,9 @@
 """Artifacts on their way from and to other machines: received in pieces, resumed where they broke off, kept when whole.
 
-Law: nothing reaches the repository but a content that has the digest under which it was announced. What was received of one
-stays in a file of its own, by digest and by who sends it, until it is whole, is found to be wrong, or is a day old. Never more
-than one block of a content is in memory.
+Law: a content is of one namespace; whether another has it, too, makes no difference to anything here (RT-140). Nothing reaches
+the repository but a content that has the digest under which it was announced. What was received of one stays in a file of its
+own, by digest and by who sends it, until it is whole, is found to be wrong, or is a day old. Never more than one block of a
+content is in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from weakref import WeakValueDictionary
 from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.errors import PortError
 from aether_protocol.execution.private import make_private
-from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.artifacts import ArtifactRepository, part_of
 
 BLOCK: Final = 2**20
 MOST_BYTES: Final = 8 * 2**30  # of one artifact
@@ -64,9 +65,9 @@ class ArtifactTransfers:
         self._uploads: WeakValueDictionary[Path, _Upload] = WeakValueDictionary()
         self._folder = folder or _folder_beside(repository, self)
 
-    async def size(self, digest: str) -> int | None:
-        """Count a content as put now; gives its size, None where it is not there. Raises PortError."""
-        return await asyncio.to_thread(self.repository.renew, digest)
+    async def size(self, namespace: str, digest: str) -> int | None:
+        """Count a content of a namespace as put now; gives its size, None where it is not there. Raises PortError."""
+        return await asyncio.to_thread(part_of(self.repository, namespace).renew, digest)
 
     def offset(self, digest: str, sender: str) -> int:
         """How many bytes of a content have come from this sender. Raises TransferError: that is not a digest."""
@@ -76,7 +77,14 @@ class ArtifactTransfers:
             return 0
 
     async def receive(
-        self, digest: str, sender: str, pieces: AsyncIterator[bytes], *, offset: int = 0, total: int | None = None
+        self,
+        digest: str,
+        sender: str,
+        pieces: AsyncIterator[bytes],
+        *,
+        namespace: str,
+        offset: int = 0,
+        total: int | None = None,
     ) -> int | None:
         """Take in a content, or a part of it.
 
@@ -84,6 +92,7 @@ class ArtifactTransfers:
             digest: that of the whole content.
             sender: who sends it: parts of two senders do not meet.
             pieces: the bytes; they may break off, and what came is kept.
+            namespace: that of the run.
             offset: how many bytes of the content come before them.
             total: how many it has; None: it ends where the pieces end.
 
@@ -112,13 +121,13 @@ class ArtifactTransfers:
                 part.unlink(missing_ok=True)
                 raise TransferError("artifact-invalid", f"{size} bytes came of an artifact that was said to have {total}")
             async with upload.lock:
-                return await asyncio.to_thread(self._keep, part, digest)
+                return await asyncio.to_thread(self._keep, part, digest, part_of(self.repository, namespace))
         except OSError as fault:
             raise _failed(fault) from fault
 
-    async def read(self, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Give the bytes of a content from `start` on (up to `end`), a block at a time. Raises PortError."""
-        source = await asyncio.to_thread(self.repository.open, digest)
+    async def read(self, namespace: str, digest: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Give the bytes of a content of a namespace from `start` on (up to `end`), a block at a time. Raises PortError."""
+        source = await asyncio.to_thread(part_of(self.repository, namespace).open, digest)
         try:
             await asyncio.to_thread(source.seek, start)
             left = BLOCK if end is None else end - start
@@ -179,13 +188,14 @@ class ArtifactTransfers:
             await flush()
         return offset
 
-    def _keep(self, part: Path, digest: str) -> int:
+    @staticmethod
+    def _keep(part: Path, digest: str, repository: ArtifactRepository) -> int:
         with part.open("rb") as source:
             found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
         try:
             if found != digest:
                 raise TransferError("artifact-digest", f"what came as {digest} is {found}: nothing of it is kept")
-            return self.repository.put(part)[1]
+            return repository.put(part)[1]
         finally:
             part.unlink(missing_ok=True)
 

@@ -67,6 +67,8 @@ class Tokens:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:
             return None
+        if urlsafe_b64encode(raw).decode().rstrip("=") != token:  # of one delivery there is one token
+            return None
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):
             return None

@@ -25,7 +25,7 @@ from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
 from aether_protocol.fleet.work import Need, Work, WorkerDelivery
 from aether_protocol.plan.placement import Placement, slots_of
-from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.artifacts import ArtifactRepository, part_of
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
@@ -273,7 +273,7 @@ class WorkerBroker:
         session = self._sessions.get(name)
         if session is None and not (report.results or report.logs):
             raise SessionOverError(name)
-        absent = await _absent_of(self._artifacts, report.results)
+        absent = await _absent_of(self._artifacts, self._tokens, report.results)
         now = self.clock.now()
         unknown: list[str] = []
         started = _of_session(self.fleet, self._tokens, name, report.started, unknown)
@@ -507,17 +507,21 @@ def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:
     return frozenset([*references_in(values), *assignment.secrets])
 
 
-async def _absent_of(repository: ArtifactRepository | None, results: Sequence[ResultReport]) -> dict[str, str]:
-    """By token, what is wrong with results that name artifacts which are not there; those that are count as put now."""
+async def _absent_of(
+    repository: ArtifactRepository | None, tokens: Tokens, results: Sequence[ResultReport]
+) -> dict[str, str]:
+    """By token, what is wrong with results that name artifacts which their namespace does not have; those that it has count as
+    put now."""
     absent: dict[str, str] = {}
     for one in results:
-        named = one.result.get("artifacts")
-        if repository is None or not isinstance(named, dict):
+        named, holding = one.result.get("artifacts"), tokens.read(one.token)
+        if repository is None or holding is None or not isinstance(named, dict):
             continue
+        part = part_of(repository, holding.namespace)
         for name, value in named.items():
             digest = value.get("digest") if isinstance(value, dict) else None
             try:
-                size = await asyncio.to_thread(repository.renew, digest) if isinstance(digest, str) else None
+                size = await asyncio.to_thread(part.renew, digest) if isinstance(digest, str) else None
             except PortError:
                 size = None
             if size is None:

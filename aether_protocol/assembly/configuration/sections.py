@@ -211,6 +211,13 @@ class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
             "AETHER_WORKER_LEASE", "--lease",
         ),
     ] = 30
+    documents: Annotated[
+        str | None,
+        _says(
+            "A folder (or checkout) whose documents the server applies, and follows what changes there.",
+            "AETHER_DOCUMENTS", "--documents", form="path",
+        ),
+    ] = None
 
 
 class MetricsSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from aether_protocol.execution.staging.limits import Limits
 from aether_protocol.execution.staging.tree import kept_mode
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import ArtifactOutput
-from aether_protocol.ports.artifacts import AbsentError, ArtifactFetcher, ArtifactRepository
+from aether_protocol.ports.artifacts import AbsentError, ArtifactFetcher, ArtifactRepository, part_of
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -40,6 +40,10 @@ class LocalStager:
         self._repository = repository
         self._fetchers = {fetcher.name: fetcher for fetcher in fetchers}
         self._limits = limits or Limits()
+
+    def within(self, namespace: str) -> LocalStager:
+        """The same, over the part of a namespace."""
+        return LocalStager(part_of(self._repository, namespace), list(self._fetchers.values()), limits=self._limits)
 
     def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> dict[str, Json]:
         """Lay each input artifact down at its `path` below `folder`; what those from sources were. Raises PortError that names

@@ -37,8 +37,8 @@ class UpkeepStore(Protocol):
         """Bring the schema up to date: its version before and after."""
         ...
 
-    async def artifacts(self) -> Mapping[str, str]:
-        """The digests of all artifacts that runs name, each with the id of one that does."""
+    async def artifacts(self) -> Mapping[tuple[str, str], str]:
+        """All artifacts that runs name, (namespace, digest), each with the id of one that does."""
         ...
 
     async def mend(self, run_id: str) -> bool:

@@ -16,8 +16,8 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.store.access import OK, AccessToken, AuditRecord, NamespaceEntry
 from aether_protocol.service.access.audit import AuditTrail, outcome_of
-from aether_protocol.service.access.caller import EVERYWHERE, LOCAL, Caller
-from aether_protocol.service.access.tokens import NAMESPACE, make_token
+from aether_protocol.service.access.caller import EVERYWHERE, LOCAL, NAMESPACE, Caller
+from aether_protocol.service.access.tokens import make_token
 
 MOST_READ: Final = 1_000  # records of the audit in one page
 

@@ -1,7 +1,8 @@
 """The trail of what callers changed, or were refused.
 
-Law: nothing that a caller wrote (a reason, an answer, a document) is in it: these may hold secrets. A trail that cannot be
-written stops no work, but is logged as an error: the store is away, or its disk is full.
+Law: nothing that a caller wrote (a reason, an answer, a document) is in it: these may hold secrets. What is not a namespace is
+not written down as one, and what was refused writes a few records at the most: else a caller could push those of others out.
+A trail that cannot be written stops no work, but is logged as an error: the store is away, or its disk is full.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from aether_protocol.errors import (
     UsageError,
 )
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.store.access import AuditRecord, AuditStore
-from aether_protocol.service.access.caller import Caller
+from aether_protocol.ports.store.access import OK, AuditRecord, AuditStore
+from aether_protocol.service.access.caller import NAMESPACE, Caller
 
 _log = logging.getLogger("aether_protocol")
 
 KEPT_DAYS: Final = 90
 MOST_RECORDS: Final = 100_000
+MOST_REFUSED: Final = 10  # records of one request that was refused
 _SWEPT_EACH: Final = 500  # records
 _DAY: Final = 86_400 * 1_000_000
 _OUTCOMES: Final = (  # the first that fits
@@ -75,11 +77,11 @@ class AuditTrail:
                 kind=caller.kind,
                 token=caller.token or "",
                 action=action,
-                namespace=namespace,
+                namespace=namespace if NAMESPACE.fullmatch(namespace) else "",
                 target=target,
                 outcome=outcome,
             )
-            for namespace, target in targets or [("", "")]
+            for namespace, target in (targets if outcome == OK else targets[:MOST_REFUSED]) or [("", "")]
         ]
         try:
             await self.store.write(records)

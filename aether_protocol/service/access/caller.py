@@ -5,12 +5,14 @@ Law: a role includes those before it in ROLES; a caller without a role in a name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
 
 ROLES: Final = ("viewer", "operator", "author", "admin")  # of persons and services, in one namespace each
+NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 EVERYWHERE: Final = "*"  # in place of a namespace: in all of them, also in those that are made later
 
 Kind = Literal["person", "service", "worker"]

@@ -394,7 +394,7 @@ class _ScopedUpkeep:
         self._runs.scope.require_everything()
         return await self._inner.migrate()
 
-    async def artifacts(self) -> Mapping[str, str]:
+    async def artifacts(self) -> Mapping[tuple[str, str], str]:
         self._runs.scope.require_everything()
         return await self._inner.artifacts()
 

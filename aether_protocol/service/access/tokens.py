@@ -18,14 +18,14 @@ from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store.access import AccessToken, TokenStore
 from aether_protocol.scheduler.timing import rfc3339
-from aether_protocol.service.access.caller import EVERYWHERE, KINDS, ROLES, Caller, Kind
+from aether_protocol.service.access.caller import EVERYWHERE, KINDS, NAMESPACE, ROLES, Caller, Kind
 
 _log = logging.getLogger("aether_protocol")
 
 TOKEN: Final = re.compile(r"aeth_([0-9a-z]{12})_[A-Za-z0-9_-]{43}")
 NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,100}")
-NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 SERVES: Final = "worker"  # in place of a role: a worker serves the namespace, and reads nothing
+MOST_NAMESPACES: Final = 100
 LONGEST_US: Final = 100 * 366 * 86_400 * 1_000_000
 REMEMBERED_US: Final = 2_000_000  # how long a token is believed without a look: a revoked one ends within this
 USES_WRITTEN_US: Final = 60_000_000  # between two writes of last uses
@@ -88,6 +88,8 @@ def _check(kind: str, name: str, roles: Mapping[str, str], pools: tuple[str, ...
         raise UsageError("the name of a token has 1 to 100 characters, on one line")
     if not roles:
         raise UsageError("a token needs a namespace", hint="name one, or all of them")
+    if len(roles) > MOST_NAMESPACES:
+        raise UsageError(f"a token is for {MOST_NAMESPACES} namespaces at most", hint="make several, or one for all of them")
     known = (SERVES,) if kind == "worker" else ROLES
     for namespace, role in roles.items():
         if namespace != EVERYWHERE and not NAMESPACE.fullmatch(namespace):

@@ -16,6 +16,7 @@ from aether_protocol.errors import UsageError
 from aether_protocol.service.local.context import ClientContext, DocumentContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aether_protocol.engine.api import RunEngine
@@ -152,6 +153,7 @@ def client_of(
     library: DocumentContext | None = None,
     workspaces: str | Path | None = None,
     elsewhere: bool = False,
+    runs_deleted: Callable[[], None] | None = None,
 ) -> LocalClient:
     """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open.
 
@@ -160,6 +162,7 @@ def client_of(
         library: where documents look up what they lack; by default where the engine does.
         workspaces: the folder below which workspaces of the engine's runs lie; beside its store by default.
         elsewhere: it answers callers of other machines, whose files are not here (RT-131).
+        runs_deleted: called after runs were deleted, to free the artifacts that no other run names.
     """
     from aether_protocol.assembly.public import Engine as DocumentEngine
     from aether_protocol.assembly.stores import workspaces_root
@@ -173,5 +176,6 @@ def client_of(
         engine.clock,
         compiler=engine.workspace if library is None and isinstance(engine, DocumentEngine) else None,
         elsewhere=elsewhere,
+        runs_deleted=runs_deleted,
     )
     return LocalClient(context, closes=False)

@@ -66,7 +66,8 @@ class ClientContext(Struct, frozen=True):
 
     `compiler` makes the workspace in which documents are compiled; by default that of the library. `place` is what people call
     the store. `scope`: the namespaces to which a caller is bound; the store is one in which no others are. `elsewhere`: what is
-    submitted and applied comes from other machines (RT-131).
+    submitted and applied comes from other machines (RT-131). `runs_deleted` is called after runs were deleted: what they alone
+    named is for the caller of it to free.
     """
 
     store: Store
@@ -78,6 +79,7 @@ class ClientContext(Struct, frozen=True):
     place: str = "the store"
     scope: NamespaceScope | None = None
     elsewhere: bool = False
+    runs_deleted: Callable[[], None] | None = None
 
     @property
     def clock(self) -> Clock:
@@ -99,6 +101,11 @@ class ClientContext(Struct, frozen=True):
         from aether_protocol.service.access.scoped_store import ScopedStore
 
         return replace(self, store=ScopedStore(self.store, scope), scope=scope)
+
+    @property
+    def caller(self) -> str | None:
+        """The name of the caller to whom this is bound."""
+        return None if self.scope is None else self.scope.caller
 
     def require(self, namespace: str) -> None:
         """Raise ForbiddenError where no run may be begun in `namespace`."""

@@ -103,9 +103,14 @@ class LocalControl:
     ) -> str:
         self._context.require(plan.namespace)
         if self._context.engine is not None:
-            engine = self._context.engine
-            return await engine.submit(
-                plan, arguments, run_id=run_id, scheduled_time=scheduled_time, key=key, trace_context=trace_context
+            return await self._context.engine.submit(
+                plan,
+                arguments,
+                run_id=run_id,
+                scheduled_time=scheduled_time,
+                key=key,
+                trace_context=trace_context,
+                submitted_by=self._context.caller,
             )
         bare = replace(self.bare_header(plan, run_id, scheduled_time), trace_context=read_trace_context(trace_context))
         new = new_run(plan, make_header(plan, arguments, bare))
@@ -129,6 +134,7 @@ class LocalControl:
             self._ids.seed(chosen),
             folder=plan.folder,
             document_version=plan.document_version,
+            submitted_by=self._context.caller,
         )
 
     async def resume(
@@ -193,13 +199,19 @@ class LocalControl:
 
     async def delete(self, runs: Sequence[str], *, force: bool = False) -> int:
         context = self._context
-        return await delete_runs(context.store, runs, root=context.root, force=force)
+        count = await delete_runs(context.store, runs, root=context.root, force=force)
+        if count and context.runs_deleted is not None:
+            context.runs_deleted()
+        return count
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
         context = self._context
         asked = replace(query, closed=True, limit=query.limit or _PAGE)
         pages = prune_runs(context.store, asked, root=context.root, dry_run=dry_run)
-        return [run_id async for ids, _ in pages for run_id in ids]
+        found = [run_id async for ids, _ in pages for run_id in ids]
+        if found and not dry_run and context.runs_deleted is not None:
+            context.runs_deleted()
+        return found
 
 
 def _with_texts(

@@ -45,9 +45,9 @@ class KeptWorkspace(Struct, frozen=True):
     folder: Path | None
 
 
-async def fault_of(store: Store, run_id: str, named: Set[str]) -> str | None:
+async def fault_of(store: Store, run_id: str, named: Set[tuple[str, str]]) -> str | None:
     """What is wrong with the record of a run; None if it can be replayed from its first step, its row fits, and the artifacts
-    that it names are among those that the store counts (`named`)."""
+    that it names are among those that the store counts (`named`, with their namespaces)."""
     try:
         stored = await store.runs.load(run_id)
         state = examine(stored)
@@ -55,7 +55,7 @@ async def fault_of(store: Store, run_id: str, named: Set[str]) -> str | None:
             await state_at(store, replace(stored, snapshot=None), stored.row.seq)
     except AetherError as error:
         return error.message
-    if not named >= named_of(state):
+    if not named >= {(state.plan.namespace, digest) for digest in named_of(state)}:
         return f"artifacts of run {run_id!r} are not counted: they may be deleted"
     made = make_row(state, stored.row.tier)
     made.message = made.message.encode("utf-8", "backslashreplace").decode("utf-8")  # as a store holds it

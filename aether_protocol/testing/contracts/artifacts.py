@@ -1,4 +1,4 @@
-"""What every artifact repository must keep (the ArtifactRepository port, ART-1).
+"""What every artifact repository must keep (the ArtifactRepository port, ART-1; of several namespaces, RT-140).
 
 Law: subclass `ArtifactRepositoryContract` and give `make`; every test here then holds for it.
 """
@@ -9,9 +9,12 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from aether_protocol.errors import PortError
-from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.artifacts import ArtifactRepository, NamespacedRepository, keeps_apart, part_of
 
 CONTENTS = (b"", b"text\n", bytes(range(256)) * 5000)
 
@@ -140,3 +143,30 @@ class ArtifactRepositoryContract:
 
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(once, range(8))) == {CONTENTS[2]}
+
+    def test_what_one_namespace_has_is_not_in_another(self, tmp_path: Path) -> None:
+        repository = self.make(tmp_path / "kept")
+        if not keeps_apart(repository):
+            pytest.skip("it keeps no namespaces apart")
+        whole = cast("NamespacedRepository", repository)
+        spaces = ("default", "team-a", "team", "Team-A", "a", ".", "..", "...", "namespaces", "sha256", "2E")
+        assert list(whole.namespaces()) == ["default"]
+        for space in spaces:
+            part = part_of(repository, space)
+            digest, size = self._put(part, tmp_path, space.encode())
+            assert part.renew(digest) == size
+            later = int(time.time() * 1_000_000) + 60_000_000
+            for other in (whole.within(one) for one in spaces if one != space):
+                assert other.renew(digest) is None
+                assert not other.sound(digest)
+                assert not other.delete(digest, later)
+                assert digest not in [one.digest for one in other.kept()]
+                with pytest.raises(PortError):
+                    other.open(digest).close()
+                with pytest.raises(PortError):
+                    other.get(digest, tmp_path / "got")
+            assert part.sound(digest)
+        assert set(whole.namespaces()) == set(spaces)
+        for wrong in ("", "a/b", "../a", "a\0b", "x" * 64):
+            with pytest.raises(PortError):
+                part_of(repository, wrong).renew("sha256:" + "0" * 64)

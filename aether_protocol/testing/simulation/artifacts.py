@@ -88,10 +88,11 @@ class SimArtifacts:
     async def judge(self, store: Store, state: RunState) -> int:
         """A run has ended: all that it names is here, and what no run names goes; how many it names."""
         named = named_of(state)
-        demand(named <= set(await store.upkeep.artifacts()), LAW, "the store does not count all that the run names")
+        counted = {digest for _, digest in await store.upkeep.artifacts()}
+        demand(named <= counted, LAW, "the store does not count all that the run names")
         demand(named <= set(self._kept), LAW, f"{sorted(named - set(self._kept))} of the run are gone")
         await self.collect(store, 10 * GRACE_US)
-        counted = set(await store.upkeep.artifacts())
+        counted = {digest for _, digest in await store.upkeep.artifacts()}
         demand(named <= set(self._kept), LAW, f"{sorted(named - set(self._kept))} of the run are gone at last")
         demand(set(self._kept) <= counted, "what no run names is collected", f"{sorted(set(self._kept) - counted)} are left")
         return len(named)

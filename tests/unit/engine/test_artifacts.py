@@ -55,6 +55,35 @@ def play(make: Callable[[], Store], body: Callable[[Store], Coroutine[Any, Any, 
     asyncio.run(go())
 
 
+@pytest.mark.rule("RT-140")
+@pytest.mark.parametrize("make", STORES)
+def test_what_a_namespace_names_holds_nothing_of_another(make: Callable[[], Store], shop: Shop) -> None:
+    async def body(store: Store) -> None:
+        digest = shop.put("same")
+        for space in ("team-a", "team-b"):
+            part = shop.repository.within(space)
+            assert part.put(shop.folder / "given")[0] == digest
+            os.utime(part.path_of(digest), ns=(PUT_AT * 1_000, PUT_AT * 1_000))  # type: ignore[attr-defined]
+        for run, space in (("a", "default"), ("b", "team-b"), ("c", "team-a")):
+            made = new_run(run)
+            row, plan = replace(made.row, namespace=space), replace(made.plan, namespace=space)
+            await store.runs.create(replace(made, row=row, plan=plan, artifacts=[digest]))
+        now = PUT_AT + GRACE_US + 1
+        assert await collect(store, shop.repository, now) == Collected(0, 0)
+        await store.runs.delete(["b"])
+        assert [one.digest for one in (await survey(store, shop.repository)).orphans] == [digest]
+        assert await collect(store, shop.repository, now) == Collected(1, 4)
+        kept = {space: [one.digest for one in shop.repository.within(space).kept()] for space in shop.repository.namespaces()}
+        assert kept == {"default": [digest], "team-a": [digest], "team-b": []}
+        part = shop.repository.within("team-a")
+        part.path_of(digest).chmod(0o600)  # type: ignore[attr-defined]
+        part.path_of(digest).write_text("other")  # type: ignore[attr-defined]
+        found = await survey(store, shop.repository)
+        assert (found.orphans, found.missing, found.damaged) == ([], [], [(digest, "c")])
+
+    play(make, body)
+
+
 @pytest.mark.rule("RT-95")
 @pytest.mark.parametrize("make", STORES)
 def test_what_no_run_names_goes_after_the_grace(make: Callable[[], Store], shop: Shop) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -29,6 +29,9 @@ class Desk:
         self.fault: str | None = None
         self.gate: threading.Event | None = None
         self.began = threading.Event()
+
+    def within(self, namespace: str) -> Self:
+        return self
 
     def bring(self, artifacts: Mapping[str, Any], folder: Path, scratch: Path, origin: str | None) -> dict[str, Any]:
         self.log.append(f"bring {','.join(artifacts)}")

@@ -37,6 +37,7 @@ def test_records_come_once_in_order_and_end_with_the_run() -> None:
             "parameters": {},
             "scheduledTime": None,
             "retryOf": None,
+            "submittedBy": None,
         }
         await client_of(world.engine).runs.wait(run, or_suspended=True)
         middle = client_of(world.engine).runs.events(run, follow=True)

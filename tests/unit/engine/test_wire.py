@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -29,6 +29,9 @@ def validator(name: str) -> Draft202012Validator:
 
 class StoredLibrary:
     """A stager that has everything and keeps nothing."""
+
+    def within(self, namespace: str) -> Self:
+        return self
 
     def bring(self, artifacts: Any, folder: Path, scratch: Path, origin: str | None) -> dict[str, Any]:
         """All of it is there."""

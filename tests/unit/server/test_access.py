@@ -118,10 +118,12 @@ class Answer(NamedTuple):
     text: str
 
 
-async def ask(app: Litestar, method: str, path: str, headers: Mapping[str, str], body: Body | None = None) -> Answer:
+async def ask(
+    app: Litestar, method: str, path: str, headers: Mapping[str, str], body: Body | bytes | None = None
+) -> Answer:
     """Call the application, and take what it has answered when it is silent for a while: streams have no end."""
     path, _, query = path.partition("?")
-    content = b"" if body is None else json.dumps(body).encode()
+    content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(content)), **headers}
     scope: Any = {
         "type": "http",

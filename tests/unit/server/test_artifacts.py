@@ -20,7 +20,7 @@ from litestar.testing import AsyncTestClient
 from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.artifacts.transfers import BLOCK, ArtifactTransfers, TransferError
 from aether_protocol.adapters.brokers.workers import WorkerBroker
-from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultReport, WorkReport
+from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultReport, WorkItem, WorkReport
 from aether_protocol.server.app import make_app
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.testing.clock import ManualClock
@@ -98,6 +98,57 @@ def test_an_artifact_comes_in_parts_and_goes_out_from_any_byte_on(tmp_path: Path
     asyncio.run(go())
 
 
+@pytest.mark.rule("RT-140")
+def test_what_another_namespace_has_is_not_here(tmp_path: Path) -> None:
+    """With its digest in hand: it is not looked up, not given out, not put without being sent, and not taken as a result's."""
+
+    async def go() -> None:
+        at = Desk(tmp_path)
+        hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="noop")], slots={"tasks": 2})
+        session = at.broker.hello(hello, namespaces=frozenset({"ours"})).session
+        assignments = []
+        for number in (1, 2):
+            assignment = work(number, "noop")
+            assignment.artifacts = {"got": {"name": "got", "digest": OTHER, "size": 5}}
+            assignment.namespace = "ours"
+            assignments.append(assignment)
+        await at.broker.dispatch(assignments)
+        one, two = (await at.broker.poll(session, Poll(poll=1, free=2, holding=[]))).work
+        (tmp_path / "file").write_bytes(b"other")
+        for namespace in ("default", "theirs"):
+            at.repository.within(namespace).put(tmp_path / "file")
+        headers = {"aether-session": session, "aether-delivery": one.token}
+        path, unknown = f"/v1/artifacts/{OTHER}", f"/v1/artifacts/{DIGEST}"
+        app = make_app(ServerParts(workers=at.broker, artifacts=at.transfers))
+        async with AsyncTestClient(app, base_url="http://127.0.0.1") as client:
+            client.headers["content-type"] = "application/octet-stream"
+            looked = [await client.head(text, headers=headers) for text in (path, unknown)]
+            assert [(got.status_code, got.headers["upload-offset"]) for got in looked] == [(404, "0")] * 2
+            assert (await client.get(path, headers=headers)).status_code == 404
+            half = {**headers, "content-range": "bytes 0-1/5"}
+            assert (await client.put(path, content=b"ot", headers=half)).status_code == 202, "all of it has to be sent"
+            await _report(at, session, two, OTHER)
+            assert at.ear.results[-1].code == 3, "its namespace does not have it"
+            assert "which it has not sent" in at.ear.results[-1].message
+            rest = {**headers, "content-range": "bytes 2-4/5"}
+            assert (await client.put(path, content=b"her", headers=rest)).status_code == 201
+            assert (await client.get(path, headers=headers)).content == b"other"
+            await _report(at, session, one, OTHER)
+            assert at.ear.results[-1].code == 0
+        await at.broker.close()
+
+    asyncio.run(go())
+
+
+async def _report(at: Desk, session: str, item: WorkItem, digest: str) -> None:
+    """Report that an attempt made an artifact."""
+    names = ("taskRunId", "workflowRunId", "attempt", "epoch")
+    made = {"made": {"name": "made", "digest": digest, "size": 5}}
+    result = {**{name: item.assignment[name] for name in names}, "code": 0, "artifacts": made}
+    report = WorkReport(results=[ResultReport(token=item.token, result=result)])
+    await asyncio.wait_for(at.broker.report(session, report), 10)
+
+
 def test_a_delivery_gets_what_its_assignment_names_and_nothing_else(tmp_path: Path) -> None:
     async def go() -> None:
         async with desk(tmp_path) as (at, client):
@@ -152,7 +203,7 @@ def test_an_artifact_may_be_larger_than_other_bodies_and_not_larger_than_the_bou
             answer = await client.put(f"/v1/artifacts/{OTHER}", content=CONTENT + b"x", headers=at.headers)
             assert (answer.status_code, answer.json()["code"]) == (413, "artifact-too-large")
             with pytest.raises(TransferError) as refused:  # also where nothing says so before
-                await at.transfers.receive(OTHER, "1", _pieces(CONTENT + b"x"))
+                await at.transfers.receive(OTHER, "1", _pieces(CONTENT + b"x"), namespace="default")
             assert refused.value.code == "artifact-too-large"
 
     asyncio.run(go())
@@ -204,13 +255,14 @@ def test_the_newest_sender_of_an_artifact_counts(tmp_path: Path) -> None:
             await go_on.wait()
             yield b"x" * BLOCK
 
-        first = asyncio.ensure_future(transfers.receive(DIGEST, "1", slowly()))
+        first = asyncio.ensure_future(transfers.receive(DIGEST, "1", slowly(), namespace="default"))
         await first_sent.wait()
         await asyncio.sleep(0.05)
         offset = transfers.offset(DIGEST, "1")
         assert offset == BLOCK
         assert transfers.offset(DIGEST, "2") == 0, "parts of two senders do not meet"
-        second = asyncio.ensure_future(transfers.receive(DIGEST, "1", _pieces(CONTENT[offset:]), offset=offset))
+        rest = _pieces(CONTENT[offset:])
+        second = asyncio.ensure_future(transfers.receive(DIGEST, "1", rest, namespace="default", offset=offset))
         await asyncio.sleep(0)
         go_on.set()
         with pytest.raises(TransferError) as refused:
@@ -230,12 +282,12 @@ def test_parts_that_never_became_whole_are_removed(tmp_path: Path) -> None:
             raise httpx.ReadError("the connection is gone")
 
         with pytest.raises(httpx.ReadError):
-            await transfers.receive(DIGEST, "1", broken())
+            await transfers.receive(DIGEST, "1", broken(), namespace="default")
         assert transfers.offset(DIGEST, "1") == 100
         (part,) = (tmp_path / "kept" / "uploads").iterdir()
         old = time.time() - 90_000
         os.utime(part, (old, old))
-        await transfers.receive(OTHER, "2", _pieces(b"other"))
+        await transfers.receive(OTHER, "2", _pieces(b"other"), namespace="default")
         assert not part.exists()
 
     asyncio.run(go())

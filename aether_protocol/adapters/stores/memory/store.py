@@ -344,9 +344,9 @@ class MemoryUpkeep:
     async def migrate(self) -> tuple[int, int]:
         return (0, 0)
 
-    async def artifacts(self) -> Mapping[str, str]:
-        runs = self._runs.by_id
-        return {digest: run_id for run_id in sorted(runs, reverse=True) for digest in runs[run_id].artifacts}
+    async def artifacts(self) -> Mapping[tuple[str, str], str]:
+        runs = sorted(self._runs.by_id.items(), reverse=True)
+        return {(run.row.namespace, digest): run_id for run_id, run in runs for digest in run.artifacts}
 
     async def mend(self, run_id: str) -> bool:
         return self._book.broken.pop(run_id, None) is not None

@@ -81,9 +81,10 @@ class PostgresUpkeep:
 
         return await self._dialect.connections.insist(attempt)
 
-    async def artifacts(self) -> Mapping[str, str]:
-        text = "SELECT artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1"
-        return dict(await self._dialect.query(lambda: fetch(text)))
+    async def artifacts(self) -> Mapping[tuple[str, str], str]:
+        text = "SELECT namespace, artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1, 2"
+        found = await self._dialect.query(lambda: fetch(text))
+        return {(namespace, digest): run_id for namespace, digest, run_id in found}
 
     async def mend(self, run_id: str) -> bool:
         text = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"

@@ -71,10 +71,10 @@ class SqliteUpkeep:
     async def migrate(self) -> tuple[int, int]:
         return self._db.migrate()
 
-    async def artifacts(self) -> Mapping[str, str]:
+    async def artifacts(self) -> Mapping[tuple[str, str], str]:
         with self._db.read() as execute:
-            text = "SELECT artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1"
-            return dict(execute(text).fetchall())
+            text = "SELECT namespace, artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1, 2"
+            return {(namespace, digest): run_id for namespace, digest, run_id in execute(text).fetchall()}
 
     async def mend(self, run_id: str) -> bool:
         asked = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"

@@ -70,7 +70,7 @@ async def remove(client: Client, options: ScheduleRemoveOptions) -> list[Removed
         text = f"removed schedule {name}" if was_there else f"schedule {name} was removed by another process"
         if options.runs:
             count = await client.control.delete([row.run_id for row in one.runs if row.closed])
-            text += f" and {counted(count, 'run')} of it{freed_text(await free(client.store))}"
+            text += f" and {counted(count, 'run')} of it{freed_text(await free(client.store, options.store))}"
         left = [row.run_id for row in one.unfinished]
         if left:
             text += f"; not ended, and left alone: {', '.join(left)}"

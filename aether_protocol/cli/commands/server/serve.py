@@ -133,7 +133,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     library: LibraryOption = ()
     documents: Annotated[
         str | None,
-        option("--documents", type=Location(FOLDER, exists=True), metavar="DIR",
+        _place("server.documents", "--documents", type=Location(FOLDER, exists=True), metavar="DIR",
                help="Apply the documents of this folder (or checkout), as 'aether apply' does, and follow what changes "
                     "there. A faulty file keeps the version before; what is gone from the folder is kept."),
     ] = None

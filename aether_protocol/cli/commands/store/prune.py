@@ -68,4 +68,4 @@ async def prune(client: Client, query: RunQuery, options: PruneOptions) -> tuple
     ids = await client.control.prune(query, dry_run=options.dry_run)
     if ids and options.dry_run and options.output == "text":
         click.echo("\n".join(ids))
-    return len(ids), await free(client.store, dry_run=options.dry_run)
+    return len(ids), await free(client.store, options.store, dry_run=options.dry_run)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.freeing import free, show_deleted
@@ -47,4 +46,4 @@ def command(options: RemoveOptions) -> int:
 
 async def delete(client: Client, options: RemoveOptions) -> tuple[int, Freed]:
     count = await client.control.delete(options.runs, force=options.force)
-    return count, Freed() if is_server_url(options.store) else await free(client.store)  # a server frees them itself
+    return count, await free(client.store, options.store)

@@ -132,7 +132,7 @@ class RunContract(Contract):
             assert texts((await store.runs.load("parent")).lines) == ["begun"]
             child, retry = await store.runs.load("child"), await store.runs.load("retry")
             assert (child.row, child.header) == (replace(children[0].row, tier=store.tier), children[0].header)
-            assert (retry.row.retry_of, await store.upkeep.artifacts()) == ("z", {digest(1): "retry"})
+            assert (retry.row.retry_of, await store.upkeep.artifacts()) == ("z", {("default", digest(1)): "retry"})
             assert {one.run_id for one in await store.changes.after(begin)} == {"parent", "child", "retry"}
             assert isinstance((await store.runs.append([more("child", 0)]))["child"], BusyError), "it has an owner"
             assert await all_well(store, more("child", 0, "first", token=FIRST_TOKEN), more("retry", 0, "unowned"))

@@ -49,13 +49,27 @@ class UpkeepContract(Contract):
             foreign = replace(more("b", 3, token=token + 1), artifacts=[digest(6)])
             assert len(await store.runs.append([late])) == len(await store.runs.append([foreign])) == 1
             named = await store.upkeep.artifacts()
-            assert set(named) == {digest(1), digest(2), digest(3), digest(4)}, "what was refused names nothing"
-            assert (named[digest(1)], named[digest(3)], named[digest(4)]) == ("a", "b", "b")
+            assert {one for _, one in named} == {digest(1), digest(2), digest(3), digest(4)}, "what was refused names nothing"
+            assert [named["default", digest(number)] for number in (1, 3, 4)] == ["a", "b", "b"]
             await store.runs.delete(["a"])
-            assert await store.upkeep.artifacts() == dict.fromkeys([digest(2), digest(3), digest(4)], "b")
+            assert await store.upkeep.artifacts() == {("default", digest(one)): "b" for one in (2, 3, 4)}
             await self.pass_time(10)
             await store.runs.delete(["b"])
             assert await store.upkeep.artifacts() == {}
+
+        self.play(body)
+
+    def test_what_runs_name_is_counted_by_their_namespace(self) -> None:
+        async def body(store: Store) -> None:
+            for run, namespace in (("a", "default"), ("b", "team-a"), ("c", "team-a"), ("d", "team-b")):
+                made = new_run(run)
+                row, plan = replace(made.row, namespace=namespace), replace(made.plan, namespace=namespace)
+                await store.runs.create(replace(made, row=row, plan=plan, artifacts=[digest(1)]))
+            named = {("default", digest(1)): "a", ("team-a", digest(1)): "b", ("team-b", digest(1)): "d"}
+            assert await store.upkeep.artifacts() == named
+            await store.runs.delete(["b", "d"])
+            named = {("default", digest(1)): "a", ("team-a", digest(1)): "c"}
+            assert await store.upkeep.artifacts() == named
 
         self.play(body)
 
@@ -66,6 +80,6 @@ class UpkeepContract(Contract):
             run = await store.runs.load("a")
             await store.runs.delete(["a"])
             await store.runs.import_run(replace(run, artifacts=[digest(7)]))
-            assert await store.upkeep.artifacts() == {digest(7): "a"}
+            assert await store.upkeep.artifacts() == {("default", digest(7)): "a"}
 
         self.play(body)
