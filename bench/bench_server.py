@@ -22,6 +22,7 @@ import httpx2
 from msgspec.structs import replace
 
 from aether_protocol import Engine
+from aether_protocol.adapters.stores.sql.work import run as carry_out
 from aether_protocol.assembly import open_store
 from aether_protocol.assembly.documents import load_plan
 from aether_protocol.ports.store import NewRun
@@ -60,7 +61,7 @@ async def fill(path: Path, model: NewRun, count: int) -> None:
         async with runs._db.write() as execute:
             for number in range(first, min(first + 50_000, count)):
                 row = replace(model.row, **row_of(number))
-                runs.insert(execute, NewRun(row, model.plan, model.header))
+                carry_out(execute, runs._records.insert(NewRun(row, model.plan, model.header)))
     await store.close()
 
 
