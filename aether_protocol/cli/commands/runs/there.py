@@ -36,6 +36,7 @@ HERE_ALONE: Final = {
     "answers": "--resume",
     "lock": "--lock",
     "dry_run": "--dry-run",
+    "at_once": "--concurrency",
 }
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from aether_protocol.cli.command import argument, command_with, option
+from aether_protocol.cli.configured import configured
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import Moment, ZonedInstant, now_us
 from aether_protocol.cli.options import HostingOptions, NamespaceOption
@@ -60,6 +62,12 @@ class BackfillOptions(Struct, frozen=True, kw_only=True):
                help="At most N runs at once."),
     ] = 1
     namespace: NamespaceOption = None
+    server: Annotated[
+        str | None,
+        option("--server", metavar="URL", callback=configured("server.url"),
+               help="The server that runs them, where the schedule is one of a server; by default AETHER_SERVER, or url of "
+                    "[server]. --store wins."),
+    ] = None
     hosting: HostingOptions
 
 
@@ -70,6 +78,9 @@ def command(options: BackfillOptions) -> int:
 
     startAt and endAt hold; that it is suspended, or was, does not count.
     """
+    named = click.get_current_context().get_parameter_source("store") is ParameterSource.COMMANDLINE
+    if options.server is not None and not named:
+        return backfill_there(options.server, options)
     from aether_protocol.cli.hosting import Hosting, host
     from aether_protocol.cli.schedules import refuse_memory, store_option_text
     from aether_protocol.cli.stored import ask, check_there
@@ -88,7 +99,27 @@ def command(options: BackfillOptions) -> int:
     return host(settings, lambda at, _: run_fires(at, options))
 
 
-async def find(schedules: ScheduleControl, options: BackfillOptions) -> tuple[StoredSchedule, Sequence[BackfillFire]]:
+def backfill_there(server: str, options: BackfillOptions) -> int:
+    """Let a server run the fires, and print which these are."""
+    from aether_protocol.cli.commands.runs.there import refuse_what_is_here_alone
+    from aether_protocol.cli.stored import ask_server
+
+    refuse_what_is_here_alone(["dry_run"])
+    schedule, fires = ask_server(server, lambda client: find(client.schedules, options, dry_run=options.dry_run))
+    if options.hosting.output == "events":
+        print_fires(fires)
+    elif options.dry_run:
+        show_fires(schedule, fires)
+    else:
+        todo = sum(fire.why is None for fire in fires)
+        hint = f"aether cron history {options.name} lists them"
+        messages.note(f"the server runs {counted(todo, 'fire')} of {len(fires)}", hint)
+    return FINE
+
+
+async def find(
+    schedules: ScheduleControl, options: BackfillOptions, *, dry_run: bool = True
+) -> tuple[StoredSchedule, Sequence[BackfillFire]]:
     """The schedule and its fires, oldest first. Raises UsageError for an unknown schedule and a time that is not past."""
     from aether_protocol.service.schedules.find import full_name
     from aether_protocol.service.schedules.times import zone_of
@@ -103,7 +134,7 @@ async def find(schedules: ScheduleControl, options: BackfillOptions) -> tuple[St
         raise UsageError("--from is in the future", hint="what is ahead, the schedule does by itself")
     if last < first:
         raise UsageError("--until is before --from")
-    return schedule, await schedules.backfill(name, first, min(last, now), again=options.again, dry_run=True)
+    return schedule, await schedules.backfill(name, first, min(last, now), again=options.again, dry_run=dry_run)
 
 
 def print_fires(fires: Sequence[BackfillFire]) -> None:
