@@ -19,7 +19,7 @@ from aether_protocol.ports.broker import LogPart
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
 from aether_protocol.ports.wire import bytes_of
-from aether_protocol.scheduler.nodes import HookNode
+from aether_protocol.scheduler.nodes import HookNode, Node
 from aether_protocol.views.report import hook_name
 
 LINE: Final = 8_192  # characters; pieces that follow each other are put together up to here
@@ -42,6 +42,11 @@ class LogRecord(Struct):
     stream: str
     text: str
     at: int
+
+
+def path_of(node: Node) -> str:
+    """Under which name the logs of a node are kept."""
+    return hook_name(node) if isinstance(node, HookNode) else node.path
 
 
 LogObserver = Callable[[LogRecord], None]
@@ -79,7 +84,7 @@ class Logs:
         if part is not None and (record is None or self._store is None):
             part.stored()
         elif record is not None and self._store is not None:
-            self._keep(record, part, offset)
+            self.keep(record, part, offset)
 
     def keep_in(self, store: LogStore) -> None:
         """Keep what comes from now on in this store."""
@@ -99,7 +104,14 @@ class Logs:
             await self._store.write(lines)
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
-            self._dropped(line for line in lines if not line.delivery)  # of a delivery they come again
+            # Of deliveries all comes again, and in order: what came meanwhile is not stored before what was lost.
+            lines += [line for line in self.pending if line.delivery]
+            parts += self._parts
+            self.pending, self._parts = [line for line in self.pending if not line.delivery], []
+            self._size = sum(len(line.text) for line in self.pending)
+            self._dropped(line for line in lines if not line.delivery)
+            for part in parts:
+                part.lost()
             for run_id in dict.fromkeys(line.run_id for line in lines):
                 self._errors.failed(error, "logs", run=run_id, severity="warning")
             return
@@ -109,8 +121,7 @@ class Logs:
     def _tell(self, run: ActiveRun, node: int, attempt: int, stream: str, text: str) -> LogRecord | None:
         if not text or not 0 <= node < len(run.state.nodes):
             return None
-        writer = run.state.nodes[node]
-        path = hook_name(writer) if isinstance(writer, HookNode) else writer.path
+        path = path_of(run.state.nodes[node])
         record = LogRecord(run_id=run.id, node=node, path=path, attempt=attempt, stream=stream, text=text, at=self._clock.now())
         for observer in self.observers:
             try:
@@ -119,7 +130,8 @@ class Logs:
                 _log.exception("a log observer of run %s raised", run.id)
         return record
 
-    def _keep(self, record: LogRecord, part: LogPart | None, offset: int) -> None:
+    def keep(self, record: LogRecord, part: LogPart | None, offset: int) -> None:
+        """Store a piece before long; the store is there. `part`, `offset`: as in `ports.broker.ResultSink.logged`."""
         text = record.text
         last = self.pending[-1] if self.pending else None
         delivery, end = (0, 0) if part is None else (part.delivery, offset + part.size)

@@ -18,6 +18,7 @@ from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
 from aether_protocol.engine.dispatch.command_runner import CommandRunner
 from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
+from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.dispatch.late_results import LateResults
 from aether_protocol.engine.dispatch.reports import Reports
 from aether_protocol.engine.inbox import (
@@ -96,9 +97,9 @@ class RunLoop:
         self.outside = OutsideAnswers(book)
         self.deliveries = Deliveries(broker, clock, self._wake, observers, lambda *lost: self.reports.gone(*lost), site=site)
         self._late = LateResults(store)
-        mask = self.outside.mask_then
         self.reports = Reports(
-            self.runs, self.deliveries, self.logs, self._put, self._late.take, mask=mask, most_deaths=most_deaths
+            self.runs, self.deliveries, self.logs, self._put, self._late.take, late_logs=LateLogs(store, self.logs, clock.now),
+            mask=self.outside.mask_then, most_deaths=most_deaths,
         )
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._commands = CommandRunner(self.deliveries, self._timers, self._closed)
@@ -141,6 +142,7 @@ class RunLoop:
         self._timers.close()
         self.deliveries.close()
         self._late.close()
+        self.reports.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -12,7 +12,8 @@ time passes. **Commands** (`commands`): assign an attempt to a session, stop a d
 **A session** is one worker's time of service, from its hello on. Its lease is renewed by each of its messages. The worker
 stops its own work before the lease ends, so that an attempt never runs in two places, unless a machine was frozen.
 **A delivery** is one attempt at one session: assigned, running, or stopping. A new attempt of a task run is held back until
-the delivery of the earlier one has ended.
+the delivery of the earlier one has ended. Where a hello names a result that is kept, its attempt has ended; the result is
+waited for until a lease is over, since a worker that is heard and hears nothing may say hello for ever.
 
 **Classes.** Attempts that ask the same of a worker (executor, pool, selector, preference, slots) form a class; a class
 knows the sessions that fit it, and which of those have an open poll. Matching looks at classes, never at attempts, so that it

@@ -24,7 +24,7 @@ def offered(fleet: FleetState, event: e.Offered) -> None:
         if running:
             fleet.stop(running.values())
             fleet.waiting.hold_behind(work)
-        elif (until := fleet.strays.pop(work.task_run_id, event.at)) > event.at and fleet.expects:
+        elif (until := _stray_until(fleet, work, known=waits is not None)) > event.at and fleet.expects:
             fleet.waiting.delay(work, until)
         else:
             fleet.queue(work)
@@ -35,6 +35,15 @@ def _follows(work: Work, running: Iterable[WorkerDelivery]) -> bool:
     return all(
         work.ref.is_after(one.work.ref) or (one.work.ref == work.ref and one.state == "stopping") for one in running
     )
+
+
+def _stray_until(fleet: FleetState, work: Work, *, known: bool) -> int:
+    """Until when a worker that has not said hello here may carry out an earlier attempt of its task run: one that was withdrawn
+    here, or at a server before this one, which may have known more. `known`: the earlier one waited here."""
+    until = fleet.strays.pop(work.task_run_id, 0)
+    if known or work.task_run_id in fleet.given or (work.ref.attempt == 1 and not work.ref.epoch):
+        return until
+    return max(until, fleet.young_until)
 
 
 def withdrawn(fleet: FleetState, event: e.Withdrawn) -> None:
@@ -74,6 +83,7 @@ def finished(fleet: FleetState, event: e.Finished) -> None:
         delivery.work.refusals = 0
         fleet.end(delivery, "reported")
     for holding in event.holding:  # the first result of an attempt counts, from whichever delivery
+        fleet.promised.pop(holding.number, None)
         task_run = holding.ref.task_run_id
         waits = fleet.waiting.newest.get(task_run)
         if waits is not None and waits.ref == holding.ref:

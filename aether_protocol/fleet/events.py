@@ -3,7 +3,7 @@ goes back; sessions, refs and numbers as the caller named them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -48,9 +48,10 @@ class Joined(Struct, gc=False):
 
     `executors`: names of the executors that it has. `namespaces`: those that it may serve, None: all. `slots`: the amounts
     that it offers by kind; `tasks` is one of them, and of a kind that it does not name it has none, but for `cpu` and
-    `memory`, which then are not counted. `holding`: what it has from an earlier session. `streaming`: an answer to a poll
-    does not end it. `instance`: what tells workers of one name apart; `number` counts the hellos of one: an earlier
-    one may come late. `holder`: whose token it has; none ends a session of another one.
+    `memory`, which then are not counted. `holding`: what it has from an earlier session; `results`: the numbers of
+    those that run no more, whose results it keeps. `streaming`: an answer to a poll does not end it. `instance`: what tells
+    workers of one name apart; `number` counts the hellos of one: an earlier one may come late. `holder`: whose token it has;
+    none ends a session of another one.
     """
 
     at: int
@@ -66,6 +67,7 @@ class Joined(Struct, gc=False):
     instance: str = ""
     number: int = 0
     holder: str = ""
+    results: Collection[int] = ()
 
 
 class Polled(Struct, gc=False):

@@ -70,6 +70,11 @@ def _indexed(fleet: FleetState) -> list[str]:
             kept.setdefault(one.work.ref, set()).add(number)
     if fleet.results != kept:
         faults.append("the index of results is wrong")
+    faults += [
+        f"the result of {number} is promised, and not waited for"
+        for number in fleet.promised
+        if number not in fleet.deliveries or fleet.deliveries[number].state != "reported"
+    ]
     if by_task != {task: set(found) for task, found in fleet.of_task.items()}:
         faults.append("the index of deliveries by task run is wrong")
     for group in fleet.waiting.classes.values():

@@ -9,6 +9,7 @@ from aether_protocol.fleet import attempts, membership
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.commands import Command
 from aether_protocol.fleet.state import FleetSettings, FleetState
+from aether_protocol.fleet.work import WorkerDelivery
 from aether_protocol.ports.wire import AttemptRef
 
 __all__ = ["Fleet", "FleetSettings"]
@@ -54,6 +55,8 @@ class Fleet:
     @expects.setter
     def expects(self, expects: bool) -> None:
         self._state.expects = expects
+        if not expects:  # what waits for workers that are absent waits for nothing
+            self._state.waiting.end_delays()
 
     @property
     def state(self) -> FleetState:
@@ -62,8 +65,11 @@ class Fleet:
 
     def handle(self, event: e.Event) -> Sequence[Command]:
         """Take in an event, and return what is to be done about it, in this order."""
-        _RULES[type(event)](self._state, event)
-        self._state.match(event.at)
+        state = self._state
+        if state.young_until < 0:
+            state.young_until = event.at + state.settings.reattach
+        _RULES[type(event)](state, event)
+        state.match(event.at)
         return self._state.take_commands()
 
     def held(self, refs: Iterable[AttemptRef], now: int) -> Mapping[AttemptRef, Literal["held", "unknown"]]:
@@ -83,10 +89,15 @@ class Fleet:
                 self._asked.pop(ref, None)
         return found
 
+    def unclaimed(self) -> list[WorkerDelivery]:
+        """Return what workers carry out that no engine of this server has given them, as far as is known here."""
+        return [one for one in self._state.deliveries.values() if one.adopted and one.state == "running"]
+
     def next_due(self) -> int | None:
         """Return when a `Ticked` is needed next (microseconds), if nothing else happens."""
         times = [session.lease_end for session in self._state.sessions.values()]
         quarantined = [session for session in self._state.sessions.values() if session.state == "quarantined"]
         times += [session.losses[-1][0] + self._state.settings.quarantine_window for session in quarantined]
+        times += self._state.promised.values()
         due = self._state.waiting.next_due()
         return min([*times, *([] if due is None else [due])], default=None)

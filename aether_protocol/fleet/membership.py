@@ -35,9 +35,23 @@ def joined(fleet: FleetState, event: e.Joined) -> None:
         session.state, session.drain_until = known.state, known.drain_until
     fleet.waiting.add_session(session)
     _reconcile(fleet, session, event.holding, before=None)
+    _note_results(fleet, session, event)
     _end_earlier(fleet, session)
     if session.drain_until is not None:
         fleet.emit(c.AskDrain(session.name, session.drain_until))
+
+
+def _note_results(fleet: FleetState, session: WorkerSession, event: e.Joined) -> None:
+    """What has ended at the worker takes no slot, and nothing waits for its end. Its result is waited for, but not for ever:
+    the worker may be one that is heard and hears nothing, so that it says hello again and again."""
+    for delivery in fleet.at(session):
+        if delivery.number not in event.results:
+            continue
+        if delivery.state == "stopping":
+            fleet.end(delivery, "ended")
+        elif not delivery.is_over:
+            fleet.end(delivery, "reported")
+            fleet.promised[delivery.number] = event.at + fleet.settings.lease
 
 
 def _end_earlier(fleet: FleetState, session: WorkerSession) -> None:
@@ -105,6 +119,10 @@ def ticked(fleet: FleetState, event: e.Ticked) -> None:
             session.state = "active"
             session.losses.clear()
             fleet.waiting.mark_ready(session)
+    for number in [one for one, until in fleet.promised.items() if until <= event.at]:
+        fleet.give_up(fleet.deliveries[number])
+    if event.at >= fleet.young_until:
+        fleet.given.clear()
     for task_run in [one for one, until in fleet.strays.items() if until <= event.at]:
         del fleet.strays[task_run]
     for work in fleet.waiting.pop_due(event.at):

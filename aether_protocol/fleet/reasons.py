@@ -49,6 +49,8 @@ def why_waiting(fleet: FleetState, ref: AttemptRef) -> Reason | None:
         return Reason(
             "earlier-attempt", f"attempt {earlier.work.ref.attempt} of it is stopping at {_name(fleet, earlier.session)}"
         )
+    if ref in fleet.waiting.delayed and not work.refusals:
+        return Reason("earlier-attempt", "an earlier attempt of it may still run at a worker that has not come back yet")
     if ref in fleet.waiting.delayed:
         return Reason(
             "refused", f"refused {work.refusals} times, the last time because {work.reason}; it is offered again soon"

@@ -47,8 +47,11 @@ class FleetState:
         self.deliveries: dict[int, WorkerDelivery] = {}
         self.of_task: dict[str, dict[int, WorkerDelivery]] = {}  # those that may still run, by task run
         self.results: dict[AttemptRef, set[int]] = {}  # the deliveries whose results are not recorded yet
+        self.promised: dict[int, int] = {}  # those whose workers said that they keep the result; until when it is waited for
         self.expects = True  # that workers which have not said hello here hold attempts of earlier or other servers
         self.strays: dict[str, int] = {}  # task runs of which such a worker may still carry out what was withdrawn; until when
+        self.young_until = -1  # so long workers may come with what earlier servers gave them; -1: nothing has happened
+        self.given: set[str] = set()  # the task runs that were given out here until then
         self._next = first
         self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
         self._out: list[c.Command] = []
@@ -86,6 +89,8 @@ class FleetState:
             delivery = WorkerDelivery(self._next, session.name, work, session.poll, now)
             self._next += 1
             self.add(delivery, session)
+            if now < self.young_until:
+                self.given.add(work.task_run_id)
             session.credit -= 1
             if work.sticky:
                 self._favourites[work.run_id] = session.name
@@ -123,6 +128,7 @@ class FleetState:
                 session.release(work.need.slots)
                 self.waiting.mark_ready(session)
         if delivery.state == "reported":
+            self.promised.pop(delivery.number, None)
             kept = self.results[work.ref]
             kept.discard(delivery.number)
             if not kept:
@@ -144,6 +150,13 @@ class FleetState:
         self.end(delivery)
         if tell and not self.running(ref) and not self.waits(ref):
             self.emit(c.ReportLost(ref, reason, blamed=False))
+
+    def give_up(self, delivery: WorkerDelivery) -> None:
+        """Wait no longer for a result that was promised. It counts all the same where it is the first of its attempt."""
+        ref = delivery.work.ref
+        self.end(delivery, "ended")
+        if not self.running(ref) and not self.waits(ref) and ref not in self.results:
+            self.emit(c.ReportLost(ref, "its worker has a result, and cannot report it", blamed=False))
 
     def stop(self, deliveries: Iterable[WorkerDelivery]) -> None:
         for delivery in deliveries:

@@ -72,6 +72,12 @@ class Waiting:
         self.delayed[work.ref] = work
         heapq.heappush(self._due, (until, work.order, work.ref))
 
+    def end_delays(self) -> None:
+        """Queue what waits for a time to be over, but for what was refused."""
+        for work in [work for work in self.delayed.values() if not work.refusals]:
+            self.remove(work)
+            self.queue(work)
+
     def hold_behind(self, work: Work) -> None:
         """Let an attempt wait until the delivery of an earlier one of its task run has ended."""
         self.newest[work.task_run_id] = work

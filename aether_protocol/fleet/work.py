@@ -63,8 +63,8 @@ DeliveryState = Literal["assigned", "running", "stopping", "reported", "ended"]
 class WorkerDelivery(Struct, eq=False):
     """One attempt at one session. `poll` is the number of the poll that was answered with it; `at` when (microseconds).
     Of a delivery that a worker brought along (`adopted`) the work is what its worker says. One that is `reported` has given a
-    result which is not recorded yet: its worker sends it again until it is. One that has `ended` is known for as long as a
-    message of its worker may still name it."""
+    result which is not recorded yet, or its worker says that it has one: it sends it again until it is recorded. One that has
+    `ended` is known for as long as a message of its worker may still name it."""
 
     number: int
     session: str

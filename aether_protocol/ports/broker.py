@@ -28,13 +28,14 @@ class LogPart(Struct, gc=False):
     """Of which delivery a piece of a log is: an attempt that was lost is delivered again, and writes anew from byte 0.
 
     `delivery` is its number, unique in the store for all time. `stored` is called once when the piece is in the store, or was
-    before; not where the run is not here, or the store does not take it: then it is to come again. `size` is how many bytes the
-    piece had before it was masked here.
+    before; `lost` where it is not stored, and is to come again with all that follows it: the store did not take it, or does not
+    say to what it belongs. `size` is how many bytes the piece had before it was masked here.
     """
 
     delivery: int
     size: int
     stored: Stored
+    lost: Stored
 
 
 class ResultSink(Protocol):
@@ -70,6 +71,11 @@ class ResultSink(Protocol):
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         """An attempt returned. `stored` is called once when what follows from it is in the store, also where nothing does; not
         when the store refused it, for then the result is for the engine that has the run now."""
+        ...
+
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        """A worker carries out an attempt that this broker was not given, or was to leave to the next engine. `unwanted` is
+        called where nothing will want what comes of it; else the broker may ask again after a while."""
         ...
 
     def ready(self) -> None:

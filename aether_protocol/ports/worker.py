@@ -37,9 +37,10 @@ class ExecutorOffer(_Message, kw_only=True):
 
 class Hello(_Message, kw_only=True):
     """A worker begins a session. `protocols`: the versions that it speaks. `slots`: how much it offers of each kind; `tasks` is
-    how many attempts at a time. `holding`: the deliveries that it has from an earlier session. `instance`: a text that no other
-    process has, where the name may be given twice; with it a server that restarts knows sooner that all workers are back.
-    `number` counts the hellos of an instance: the session of a lower one is over, with all that this one does not hold."""
+    how many attempts at a time. `holding`: the deliveries that it has from an earlier session. `results`: those of them that
+    have ended, whose results it keeps: nothing waits for these to end. `instance`: a text that no other process has, where the
+    name may be given twice; with it a server that restarts knows sooner that all workers are back. `number` counts
+    the hellos of an instance: the session of a lower one is over, with all that this one does not hold."""
 
     worker: _Name
     build: str = ""
@@ -49,6 +50,7 @@ class Hello(_Message, kw_only=True):
     labels: Annotated[dict[_Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=100)] = field(default_factory=dict)
     pool: Annotated[str, Meta(max_length=256)] = ""
     holding: _Tokens = field(default_factory=list)
+    results: _Tokens = field(default_factory=list)
     instance: Annotated[str, Meta(max_length=256)] = ""
     number: _Count = 0
 

@@ -155,6 +155,10 @@ class RemoteWorkers:
             self.results[result.ref] = result
             self.report(result.ref)
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        if (side := self.sides.get(ref.run_id)) is not None:
+            side.sink.brought(ref, unwanted)
+
     def ready(self) -> None:
         for broker in self.brokers:
             broker.sink.ready()

@@ -90,5 +90,8 @@ class WireSink:
     def finished(self, result: TaskResult, stored: Stored | None = None) -> None:
         self._sink.finished(self._carry(result, codec.encode_result, codec.decode_result), stored)
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        self._sink.brought(ref, unwanted)
+
     def ready(self) -> None:
         self._sink.ready()

@@ -309,6 +309,24 @@ async def keeps_results(judge: Judge, worker: WorkerToCheck) -> None:
     await _until(lambda: item["token"] not in judge.said("beat")[-1].message["holding"], "it still holds what was recorded")
 
 
+async def names_results_that_it_keeps(judge: Judge, worker: WorkerToCheck) -> None:
+    """Its hello tells results that it keeps from attempts that it carries out"""
+    judge.record = False
+    item, slow = judge.give(worker), judge.give(worker, slow=True)
+    await _until(lambda: judge.results(item), "no result came")
+    since = time.monotonic()
+    judge.end_session()
+    await _until(lambda: judge.said("hello", since), "no hello came")
+    hello = judge.said("hello", since)[0].message
+    judge.record = True
+    holding, results = hello.get("holding", ()), hello.get("results", ())
+    if item["token"] not in holding or item["token"] not in results:
+        raise CheckFailedError("the hello does not name the result that is kept in `holding` and in `results`")
+    if slow["token"] in results:
+        raise CheckFailedError("the hello names an attempt among `results` that it carries out")
+    await _until(lambda: judge.results(slow), "the other attempt gave no result in the new session", 20)
+
+
 async def survives_a_lost_answer(judge: Judge, worker: WorkerToCheck) -> None:
     """A poll whose answer is lost is followed by another, which does not hold what never came"""
     judge.lose_poll = True
@@ -381,6 +399,7 @@ CHECKS: Final[Sequence[Check]] = (
     gives_a_result,
     begins_once,
     keeps_results,
+    names_results_that_it_keeps,
     survives_a_lost_answer,
     says_hello_again,
     stops,

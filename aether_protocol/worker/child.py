@@ -151,6 +151,9 @@ class ChildSide:
     def _say_finished(self, result: TaskResult) -> None:
         self._say("finished", result=encode_result(result))
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        """A local broker is given all that it has."""
+
     def ready(self) -> None:
         """One attempt at a time: nothing waits."""
 

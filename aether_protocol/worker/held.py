@@ -68,6 +68,16 @@ class HeldDeliveries:
         return list(self._held)
 
     @property
+    def are_reported(self) -> bool:
+        """Whether all that was to be reported has arrived, logs among it."""
+        return self._outbox.is_empty() and self._outbox.logs.is_empty()
+
+    @property
+    def results(self) -> list[str]:
+        """Those that have ended, whose results are kept until they are recorded."""
+        return [one.token for one in self._held.values() if one.has_result]
+
+    @property
     def running(self) -> list[HeldDelivery]:
         """Those that take a slot: they run, or are being stopped."""
         return [one for one in self._held.values() if one.state != "ended"]

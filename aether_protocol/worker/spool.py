@@ -135,6 +135,10 @@ class LogSpool:
         self.flying.set()
         return LogReport(token=piece.token, stream=piece.stream, offset=piece.offset, text=piece.text)
 
+    def oldest(self) -> dict[str, tuple[str, int]]:
+        """Return the oldest piece that was sent and is not acknowledged, by delivery: its stream and offset."""
+        return {token: (pieces[0].stream, pieces[0].offset) for token, pieces in self._flight.items()}
+
     def rewind(self) -> None:
         """Let all that was sent and is not acknowledged be sent again, before what came since."""
         if self._flight:
@@ -154,10 +158,9 @@ class LogSpool:
             self._forget(one.token, kept, gone)
         self._go_on()
 
-    def give_up(self) -> None:
-        """Keep nothing of what was sent and is not acknowledged: the server does not take it."""
-        for token in list(self._flight):
-            self._forget(token, deque(), self._flight_bytes[token])
+    def give_up(self, token: str) -> None:
+        """Keep nothing of what was sent of a delivery and is not acknowledged: the server does not take it."""
+        self._forget(token, deque(), self._flight_bytes[token])
         self._go_on()
 
     def _go_on(self) -> None:
@@ -273,6 +276,46 @@ class LogSpool:
         text = f"[{size} bytes of the log were dropped]\n"[-size:]
         self._head_bytes += len(text)
         return self._send(_Piece(*name, first, len(text), text))
+
+
+class _Wait(Struct, gc=False):
+    """For the acknowledgement of the oldest piece of a delivery; `sent`: how often it was."""
+
+    piece: tuple[str, int]
+    since: int
+    sent: int = 1
+
+
+class LogPatience:
+    """How long to wait for the acknowledgement of logs, by delivery: what is acknowledged of one says nothing of another.
+
+    Args:
+        resend_s: without progress for so long, what is not acknowledged is sent again.
+        tries: how often in all; then it is dropped.
+    """
+
+    def __init__(self, resend_s: float, tries: int) -> None:
+        self._resend_us = round(resend_s * 1_000_000)
+        self._tries = tries
+        self._waits: dict[str, _Wait] = {}  # by delivery
+
+    def look(self, logs: LogSpool, now: int) -> None:
+        """Send again, or drop, what was waited for long enough."""
+        again = False
+        for token, piece in logs.oldest().items():
+            wait = self._waits.get(token)
+            if wait is None or wait.piece != piece:
+                wait = self._waits[token] = _Wait(piece, now)
+            if now - wait.since >= self._resend_us:
+                wait.since, wait.sent = now, wait.sent + 1
+                again = again or wait.sent <= self._tries
+                if wait.sent > self._tries:
+                    _log.warning("the server does not take a log that was sent %d times: it is dropped", self._tries)
+                    logs.give_up(token)
+        if again:
+            logs.rewind()
+        over = now - 2 * self._resend_us  # what was sent again is on its way by now, or was acknowledged
+        self._waits = {token: one for token, one in self._waits.items() if one.since > over}
 
 
 def _append(segment: _Segment, folder: Path | None, batch: list[_Piece]) -> int:

@@ -35,7 +35,7 @@ from aether_protocol.worker.delivery_spans import DeliverySpans
 from aether_protocol.worker.held import HeldDeliveries, HeldDelivery
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.pool import AttemptPool
-from aether_protocol.worker.spool import MOST_BYTES
+from aether_protocol.worker.spool import MOST_BYTES, LogPatience
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, WorkerTransport
 
 __all__ = ["Supervisor", "SupervisorSettings", "WorkerNews"]
@@ -49,8 +49,9 @@ KILL_AT: Final = 0.9  # then kill it: of 30 s that leaves 3 s for a clock that r
 
 _ASK_S: Final = 0.1  # after which it is asked what is stored of logs that were sent
 _RESEND_LOGS_S: Final = 5.0  # without an answer: then they are sent again
-_LOG_TRIES: Final = 6  # then they are dropped
-_LAST_LOGS_S: Final = 2.0  # for logs, before a worker leaves
+_LOG_TRIES: Final = 60  # then they are dropped: a store may be away for minutes
+_LAST_LOGS_S: Final = 10.0  # for logs, before a worker leaves
+_RESEND_LAST_LOGS_S: Final = 2.0
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True, gc=False):
@@ -168,6 +169,8 @@ class Supervisor:
                 with contextlib.suppress(TransportError, SessionEndedError, RefusedError):
                     await self._send_last_logs()
                     await self._transport.leave(self._session)
+                if not self._outbox.logs.is_empty():
+                    _log.warning("the server did not take all logs: the last ones are dropped")
         finally:
             guard.cancel()
             self._outbox.logs.close()
@@ -189,29 +192,32 @@ class Supervisor:
     async def _say_hello(self) -> None:
         pause = self._settings.retry_s
         while not self._is_over():
-            sent = self._clock.now()
-            self._hello.holding = self.held.tokens
-            self._hello.number += 1
             try:
-                self._welcome = await self._transport.hello(self._hello)
+                await self._begin_session()
             except TransportError as error:
                 self._away(error)
                 await self._pause(pause)
                 pause = min(pause * 2, self._settings.longest_retry_s)
-                continue
-            self._session, self._answered_at = self._welcome.session, sent
-            self._is_away = False
-            self._report(WorkerNews("connected", f"connected to {self._welcome.server} as {self._hello.worker!r}"))
-            self._poll = self._received = 0
-            self._expired.clear()
-            self._welcomed.set()
-            return
+            else:
+                return
+
+    async def _begin_session(self) -> None:
+        sent = self._clock.now()
+        self._hello.holding, self._hello.results = self.held.tokens, self.held.results
+        self._hello.number += 1
+        self._welcome = await self._transport.hello(self._hello)
+        self._session, self._answered_at = self._welcome.session, sent
+        self._is_away = False
+        self._report(WorkerNews("connected", f"connected to {self._welcome.server} as {self._hello.worker!r}"))
+        self._poll = self._received = 0
+        self._expired.clear()
+        self._outbox.logs.rewind()  # what an earlier session did not hear of
+        self._welcomed.set()
 
     async def _serve(self) -> None:
         """One session, until it ends or a drain has come to its end."""
         if self._is_over() or self._welcome is None:
             return
-        self._outbox.logs.rewind()  # what an earlier session did not hear of
         loops = [
             asyncio.create_task(one, name=f"aether-worker-{name}")
             for name, one in (
@@ -307,38 +313,37 @@ class Supervisor:
 
     async def _log_loop(self) -> None:
         """Ask for what is stored of logs that were sent, and send again what is not."""
-        logs, tried, since = self._outbox.logs, 0, 0
+        logs, waits = self._outbox.logs, LogPatience(_RESEND_LOGS_S, _LOG_TRIES)
         while True:
             await logs.flying.wait()
             await self._clock.sleep(_ASK_S)
-            sent = self._clock.now()
             if not logs.flying.is_set():
-                tried = since = 0
                 continue
-            since = since or sent
+            sent = self._clock.now()
             try:
                 receipt = await self._transport.report(self._session, WorkReport())
             except TransportError:
                 continue  # the other loops see to it
             self._answered(sent)
             logs.acknowledged(receipt.logged)
-            if receipt.logged:
-                tried = since = 0
-            elif self._clock.now() - since >= _RESEND_LOGS_S * _SECOND:
-                tried, since = tried + 1, 0
-                if tried < _LOG_TRIES:
-                    logs.rewind()
-                    continue
-                _log.warning("the server does not take logs that were sent %d times: they are dropped", tried)
-                logs.give_up()
+            waits.look(logs, self._clock.now())
 
     async def _send_last_logs(self) -> None:
         """What is left of logs when the worker leaves."""
+        logs, waits = self._outbox.logs, LogPatience(_RESEND_LAST_LOGS_S, _LOG_TRIES)
         until = self._clock.now() + round(_LAST_LOGS_S * _SECOND)
-        while not self._outbox.logs.is_empty() and self._clock.now() < until:
-            receipt = await self._transport.report(self._session, self._outbox.take() or WorkReport())
-            self._outbox.logs.acknowledged(receipt.logged)
-            if not receipt.logged:
+        while not logs.is_empty() and self._clock.now() < until:
+            try:
+                receipt = await self._transport.report(self._session, self._outbox.take() or WorkReport())
+                self._outbox.arrived()
+                logs.acknowledged(receipt.logged)
+                waits.look(logs, self._clock.now())
+            except TransportError:
+                logs.rewind()
+            except SessionEndedError:
+                with contextlib.suppress(TransportError):
+                    await self._begin_session()
+            if not logs.is_empty():
                 await self._clock.sleep(_ASK_S)
 
     async def _guard_lease(self) -> None:
@@ -352,7 +357,8 @@ class Supervisor:
             silent = self._clock.now() - self._answered_at
             stop_at, kill_at = round(lease * STOP_AT), round(lease * KILL_AT)
             if silent >= kill_at:
-                self._drop_all()
+                for token in self.held.drop_without_result():  # it must not run any longer, and is not this worker's any more
+                    self._pool.kill(token)
             elif silent >= stop_at and not stopped:
                 told = f"no answer for {silent / _SECOND:.3g} s: attempts are stopped, since the lease ends soon"
                 self._report(WorkerNews("stopping", told))
@@ -404,11 +410,6 @@ class Supervisor:
     def _stop_all(self) -> None:
         for one in self.held.running:
             self._stop(one)
-
-    def _drop_all(self) -> None:
-        """The lease ends: what runs must not run any longer, and is not this worker's any more."""
-        for token in self.held.drop_without_result():
-            self._pool.kill(token)
 
     # --- small things -----------------------------------------------------------------------------------------------
 

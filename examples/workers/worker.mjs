@@ -71,7 +71,8 @@ process.on("SIGTERM", () => { leaving = true; });
 const slots = 4;
 while (!(leaving && held.size === 0)) {
   try {
-    const hello = { worker: `js-${process.pid}`, protocols: [1], executors: [{ name: "shout" }], slots: { tasks: slots }, holding: [...held.keys()] };
+    const hello = { worker: `js-${process.pid}`, protocols: [1], executors: [{ name: "shout" }], slots: { tasks: slots }, holding: [...held.keys()],
+      results: outbox.results.map((one) => one.token) };
     const welcome = await send("", hello);
     session = welcome.session; lastPoll = 0;
     let polls = 0;

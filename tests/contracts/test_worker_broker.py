@@ -89,6 +89,9 @@ class Attempt:
         if self.pool.live.pop(self.token, None) is not None:
             self.pool.observer.finished(self.token, encode_result(result))
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        """Nothing here is brought along."""
+
     def ready(self) -> None:
         """One attempt at a time."""
 

@@ -23,7 +23,9 @@ FAULTS = [  # what is changed, into what, and the check that names it
         "for (const one of sent.results) held.delete(one.token);",
         judge.keeps_results,
     ),
-    ("holding: [...held.keys()] };\n    const welcome", "holding: [] };\n    const welcome", judge.says_hello_again),
+    ("holding: [...held.keys()],\n      results", "holding: [],\n      results", judge.says_hello_again),
+    ("results: outbox.results.map((one) => one.token) };", "};", judge.names_results_that_it_keeps),
+    ("results: outbox.results.map((one) => one.token) };", "results: [...held.keys()] };", judge.names_results_that_it_keeps),
     ("performance.now() - answeredAt < welcome.leaseMs * 0.73", "true", judge.stops_before_its_lease_ends),
     ("attempt, epoch, code: 0", "attempt: 7, epoch, code: 0", judge.gives_a_result),
     ("poll: lastPoll, holding", "pol: lastPoll, holding", judge.messages_fit),
@@ -60,7 +62,9 @@ def test_our_own_worker_keeps_the_protocol() -> None:
 
 @needs_node
 @pytest.mark.parametrize(
-    ("text", "changed", "check"), FAULTS, ids=[getattr(fault[2], "__name__", "leaves") for fault in FAULTS]
+    ("text", "changed", "check"),
+    FAULTS,
+    ids=[f"{getattr(fault[2], '__name__', 'leaves')}-{number}" for number, fault in enumerate(FAULTS)],
 )
 def test_a_worker_with_a_fault_does_not_pass(tmp_path: Path, text: str, changed: str, check: Check | None) -> None:
     source = EXAMPLE.read_text("utf-8")

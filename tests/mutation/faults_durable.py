@@ -639,9 +639,9 @@ FAULTS = (
         "acknowledged",
         "a result is acknowledged before it is stored",
         "engine/dispatch/reports.py",
-        "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), stored)\n\n    def ready",
+        "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), stored)\n\n    def brought",
         "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), None)\n"
-        "        if stored is not None:\n            stored()\n\n    def ready",
+        "        if stored is not None:\n            stored()\n\n    def brought",
         tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(

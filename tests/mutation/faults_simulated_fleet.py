@@ -17,6 +17,8 @@ WAITING = "fleet/waiting.py"
 BROKER = "adapters/brokers/workers.py"
 SUPERVISOR = "worker/supervisor.py"
 HELD = "worker/held.py"
+LOG_TESTS = "tests/unit/server/test_logs.py"
+FLEET_TESTS = "tests/unit/fleet/test_machine.py"
 
 FAULTS = (
     Fault(
@@ -140,6 +142,78 @@ FAULTS = (
         "ports/wire.py",
         "    return text if offset >= seen else",
         "    return text if offset >= 0 else",
+        tests=LOG_TESTS,  # the store keeps it once all the same
+    ),
+    Fault(
+        "FLEET-12",
+        "what follows a lost piece of a log is stored before it comes again",
+        "adapters/brokers/worker_logs.py",
+        "            if log.offset > wanted:\n                return ",
+        "            if log.offset > wanted + 2**40:\n                return ",
+    ),
+    Fault(
+        "FLEET-12",
+        "what came while the store refused a piece of a log is stored without it",
+        "engine/logs.py",
+        "            lines += [line for line in self.pending if line.delivery]\n            parts += self._parts\n"
+        "            self.pending, self._parts = [line for line in self.pending if not line.delivery], []\n",
+        "",
+        tests=LOG_TESTS,
+    ),
+    Fault(
+        "FLEET-12",
+        "logs of a run that has ended have no place at the next server",
+        "engine/dispatch/reports.py",
+        "            self._late_logs.take(ref, stream, text, offset or 0, part)\n",
+        "            pass\n",
+    ),
+    Fault(
+        "FLEET-12",
+        "logs of a session that another server had are taken, in whatever order they come",
+        BROKER,
+        "        for log in report.logs if session is not None else ():",
+        "        for log in report.logs:",
+        tests=LOG_TESTS,
+    ),
+    Fault(
+        "FLEET-9",
+        "what follows a result that its worker keeps waits for as long as that says hello",
+        MEMBERSHIP,
+        "        if delivery.number not in event.results:\n",
+        "        if delivery.number not in ():\n",
+        tests=FLEET_TESTS,
+    ),
+    Fault(
+        "FLEET-3",
+        "a result that is promised is waited for for ever",
+        MEMBERSHIP,
+        "            fleet.promised[delivery.number] = event.at + fleet.settings.lease\n",
+        "            pass\n",
+        tests=FLEET_TESTS,
+    ),
+    Fault(
+        "FLEET-2",
+        "after a restart a later attempt is given out while an absent worker may carry out the one before",
+        ATTEMPTS,
+        "    return max(until, fleet.young_until)\n",
+        "    return until\n",
+        tests=FLEET_TESTS,
+    ),
+    Fault(
+        "FLEET-11",
+        "what a worker carries out of a run that has ended goes on",
+        "engine/dispatch/reports.py",
+        "            self._stranger(ref.run_id, unwanted)\n",
+        "            pass\n",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "FLEET-11",
+        "the last result of a run that was given up is sent for ever",
+        "engine/dispatch/reports.py",
+        "                if run is None or run.error is not None:  # nothing",
+        "                if run is None:  # nothing",
+        tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(
         "FLEET-2",

@@ -15,7 +15,7 @@ from aether_protocol.fleet.work import WorkerDelivery
 
 class RunningAttempt(Struct, rename="camel", frozen=True, gc=False):
     """What a worker carries out. `state`: assigned (its start is not confirmed), running, stopping, or reported (its result is
-    here)."""
+    here, or about to come)."""
 
     run_id: str
     path: str

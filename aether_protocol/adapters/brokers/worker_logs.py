@@ -1,7 +1,8 @@
 """The logs that workers report: checked, masked once more, cut to what has not come yet, and acknowledged when they are stored.
 
 Law: what is not acknowledged comes again, from the same worker or at the next server; the store keeps each byte of a delivery
-once. Logs are taken by their token alone, so they may follow the result of their attempt, and the end of its session.
+once, and in order: behind a piece that was lost nothing is taken until it comes again. Logs are taken by their token, in any
+session of their worker that lives, so they may follow the result of their attempt, and the end of its session.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from aether_protocol.ports.worker import LogReceipt, LogReport
 
 SETTLE_S: Final = 1.0  # how long a report of logs alone waits until they are stored
 _SECOND: Final = 1_000_000
+_WANTED: Final = 10_000  # streams of which it is remembered that something was lost
 Name = tuple[str, Literal["stdout", "stderr"]]  # token, stream
 
 
@@ -47,6 +49,7 @@ class WorkerLogs:
         self._tokens = tokens
         self._secrets = secrets
         self._known: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes are stored
+        self._wanted: dict[tuple[int, str], int] = {}  # and from where on it is to come again, since something was lost
         self._sessions: dict[str, _SessionLogs] = {}
 
     def take(self, session: str, log: LogReport, unknown: list[str]) -> None:
@@ -57,6 +60,11 @@ class WorkerLogs:
             return
         logs = self._sessions.setdefault(session, _SessionLogs())
         name: Name = log.token, log.stream
+        wanted = self._wanted.get((holding.number, log.stream))
+        if wanted is not None:
+            if log.offset > wanted:
+                return  # it is stored behind what was lost, and comes again with that
+            del self._wanted[holding.number, log.stream]
         end = log.offset + len(log.text.encode("utf-8", "replace"))
         known = self._known.setdefault(holding.number, {}).get(log.stream, 0)
         text = cut_known({log.stream: known}, log.stream, log.text, log.offset)
@@ -66,7 +74,12 @@ class WorkerLogs:
         start = max(log.offset, known)
         masker = self._secrets.of(holding.ref.run_id).masker
         logs.open.add((name, end))
-        part = LogPart(holding.number, end - start, partial(self._stored, session, holding.number, name, end))
+        part = LogPart(
+            holding.number,
+            end - start,
+            stored=partial(self._stored, session, holding.number, name, end),
+            lost=partial(self._lost, session, holding.number, name, (start, end)),
+        )
         self.sink.logged(holding.ref, log.stream, text if masker is None else masker.text(text), start, part=part)
 
     def _stored(self, session: str, number: int, name: Name, end: int) -> None:
@@ -76,6 +89,16 @@ class WorkerLogs:
         if logs is not None:
             logs.open.discard((name, end))
             _note(logs, name, end)
+
+    def _lost(self, session: str, number: int, name: Name, place: tuple[int, int]) -> None:
+        start, end = place
+        self._wanted[number, name[1]] = min(start, self._wanted.get((number, name[1]), start))
+        if len(self._wanted) > _WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        logs = self._sessions.get(session)
+        if logs is not None:
+            logs.open.discard((name, end))
+            logs.changed.set()
 
     async def settled(self, session: str) -> None:
         """Wait until all that a session reported is stored, or for SETTLE_S."""
@@ -91,7 +114,7 @@ class WorkerLogs:
         finally:
             alarm.cancel()
         if self._clock.now() >= until:
-            logs.open.clear()  # their run is not here: they come again
+            logs.open.clear()  # their store takes its time: what becomes of them is known later
 
     def receipts(self, session: str) -> list[LogReceipt]:
         """Return what is to be acknowledged to a session, once."""

@@ -213,6 +213,7 @@ class WorkerBroker:
                 instance=hello.instance,
                 holder=holder,
                 number=hello.number,
+                results=frozenset(one.number for one in self._tokens.read_all(hello.results)),
             )
         )
         lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
@@ -271,7 +272,7 @@ class WorkerBroker:
             SessionOverError: the session is not known, and the report has nothing but what needs one.
         """
         session = self._sessions.get(name)
-        if session is None and not (report.results or report.logs):
+        if session is None and not report.results:
             raise SessionOverError(name)
         absent = await _absent_of(self._artifacts, self._tokens, report.results)
         now = self.clock.now()
@@ -282,8 +283,8 @@ class WorkerBroker:
         for progress in report.progress:
             for one in _of_session(self.fleet, self._tokens, name, [progress.token], unknown):
                 self.sink.heartbeat(one.ref, progress.details)
-        for log in report.logs:  # also of deliveries that have ended: they may follow the result
-            self._logs.take(name, log, unknown)
+        for log in report.logs if session is not None else ():  # else all of it comes again, in order, with the next session
+            self._logs.take(name, log, unknown)  # also of deliveries that have ended: they may follow the result
         recording = self._results(name, report, unknown, absent, namespaces=namespaces)
         for died in report.died:
             for one in _of_session(self.fleet, self._tokens, name, [died.token], unknown):
@@ -408,6 +409,13 @@ class WorkerBroker:
         self._timer = None
         self._logs.forget(self.fleet.state.deliveries)
         self._send(e.Ticked(self.clock.now()))
+        for delivery in self.fleet.unclaimed():
+            self.sink.brought(delivery.work.ref, partial(self._unwanted, delivery))
+
+    def _unwanted(self, delivery: WorkerDelivery) -> None:
+        """The run may have ended, and its server with it before it could stop this."""
+        if delivery.number in self.fleet.state.deliveries and delivery.state == "running":
+            self._send(e.Withdrawn(self.clock.now(), [delivery.work.ref]))
 
     # --- values -----------------------------------------------------------------------------------------------------
 

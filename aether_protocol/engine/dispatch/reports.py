@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.dispatch.deliveries import Deliveries
+from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
 from aether_protocol.execution.masking import MASK
@@ -34,9 +35,9 @@ _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its
 
 
 class Reports:
-    """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have.
-    `mask` hides the secrets of a run in what its processes wrote, and gives it back then; `most_deaths` in a row of one
-    attempt's process are an Error."""
+    """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have, or
+    has given up, `late_logs` the logs of such a run. `mask` hides the secrets of a run in what its processes wrote, and gives
+    it back then; `most_deaths` in a row of one attempt's process are an Error."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Reports:
         stranger: Stranger,
         *,
         mask: Mask,
+        late_logs: LateLogs,
         most_deaths: int = MOST_DEATHS,
     ) -> None:
         self._runs = runs
@@ -56,6 +58,7 @@ class Reports:
         self._stranger = stranger
         self._mask = mask
         self._most_deaths = most_deaths
+        self._late_logs = late_logs
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -63,6 +66,10 @@ class Reports:
         """On the loop's thread, before anything is reported."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+
+    def close(self) -> None:
+        """Leave the logs that are looked up."""
+        self._late_logs.close()
 
     def find(self, ref: AttemptRef) -> Delivery | None:
         """The attempt, where it is dispatched and has not come back."""
@@ -111,7 +118,7 @@ class Reports:
         delivery = None if run is None else run.open.get(ref.path)
         if run is None or delivery is None or (delivery.ref is not ref and delivery.ref != ref):
             if stored is not None:
-                if run is None:
+                if run is None or run.error is not None:  # nothing that is put into its inbox is dealt with any more
                     self._stranger(ref.run_id, stored)
                 else:
                     self._put(run, None, stored)
@@ -123,6 +130,13 @@ class Reports:
         if self._deliveries.waiting:  # what came back may have left room
             self._deliveries.due = True
         self._put(run, TaskFinished(NO_TIME, delivery.node, result, "broker"), stored)
+
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        run = self._runs.get(ref.run_id)
+        if run is None or run.error is not None:
+            self._stranger(ref.run_id, unwanted)
+        elif self.find(ref) is None:
+            unwanted()
 
     def ready(self) -> None:
         self._deliveries.ready()
@@ -153,7 +167,9 @@ class Reports:
                 delivery.known = {}
             text = cut_known(delivery.known, stream, text, offset)
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
-        if run is not None and node is not None:
+        if part is not None and (run is None or run.error is not None or self._late_logs.holds(ref.run_id)):
+            self._late_logs.take(ref, stream, text, offset or 0, part)
+        elif run is not None and node is not None:
             self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)
 
 

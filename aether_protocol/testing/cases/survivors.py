@@ -170,6 +170,10 @@ class SurvivingWorkers:
         if (side := self._side(ref.run_id)) is not None:
             side.sink.lost(self._refs[name_of(ref)], reason, blamed)
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        if (side := self._side(ref.run_id)) is not None:
+            side.sink.brought(self._refs[name_of(ref)], unwanted)
+
     def ready(self) -> None:
         for side in self.attached:
             if not side.gate.shut:

@@ -115,6 +115,9 @@ class Ear:
     def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
         self.losses.append((ref, reason, blamed))
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        """All of them are wanted."""
+
     def ready(self) -> None:
         self.readies += 1
 

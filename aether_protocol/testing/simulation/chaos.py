@@ -51,6 +51,7 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "secrets-down": (0.02, 2),
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
+_CHOICE: Final = "choice"
 _SITES: Final = {kind: number for number, kind in enumerate(KINDS, 1)}
 
 
@@ -60,17 +61,22 @@ class Chaos:
     def __init__(self, seed: int, strength: float, without: Collection[str] = ()) -> None:
         self.happened: list[str] = []
         self.counts: Counter[str] = Counter()
-        self._seed = seed
         self._strength = strength
         self._without = frozenset(without)
         self._asked: Counter[str] = Counter()
+        self._mixed = {kind: mix(seed, site) for kind, site in (*_SITES.items(), (_CHOICE, 0))}
+        self._over = False
+
+    def end(self) -> None:
+        """No more faults happen."""
+        self._over = True
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind happens now."""
         likely, most = KINDS[kind]
         number = self._asked[kind] = self._asked[kind] + 1
         likely *= self._strength
-        if not likely or self.counts[kind] >= most or fraction(self._seed, _SITES[kind], number) >= likely:
+        if not likely or self._over or self.counts[kind] >= most or mix(number, so_far=self._mixed[kind]) / 2**64 >= likely:
             return False
         name = f"{kind}#{number}"
         if name in self._without:
@@ -81,16 +87,21 @@ class Chaos:
 
     def choose(self, *choices: int) -> int:
         """One of these, such as a delay."""
-        self._asked["choice"] += 1
-        return choices[int(fraction(self._seed, 0, self._asked["choice"]) * len(choices))]
+        number = self._asked[_CHOICE] = self._asked[_CHOICE] + 1
+        return choices[int(mix(number, so_far=self._mixed[_CHOICE]) / 2**64 * len(choices))]
 
 
 def fraction(*numbers: int) -> float:
-    """0 <= f < 1, the same for the same numbers: a mixing of 64 bits (splitmix), on every machine alike."""
-    mixed = 0
+    """0 <= f < 1, the same for the same numbers, on every machine alike."""
+    return mix(*numbers) / 2**64
+
+
+def mix(*numbers: int, so_far: int = 0) -> int:
+    """A mixing of 64 bits (splitmix). `so_far`: what it gave of the numbers before these."""
+    mixed = so_far
     for number in numbers:
         mixed = (mixed + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
-    return mixed / 2**64
+    return mixed

@@ -179,6 +179,10 @@ class SlottedBroker:
         if not self._host.dead:
             self.sink.lost(ref, reason, blamed)
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        if not self._host.dead:
+            self.sink.brought(ref, unwanted)
+
     def ready(self) -> None:
         if not self._host.dead:
             self.sink.ready()

@@ -321,6 +321,46 @@ def test_a_result_that_the_store_refuses_is_not_acknowledged() -> None:
     at(Site(refusing), body)
 
 
+@pytest.mark.rule("SCHED-12")
+def test_the_last_result_of_a_run_is_acknowledged_though_the_store_gave_no_clear_answer_to_it(tmp_path: Path) -> None:
+    """The engine has given the run up, and the run has ended: else its worker would send the result for ever."""
+    told: list[str] = []
+    unclear: list[bool] = []
+
+    def store() -> Store:
+        opened = open_sqlite(str(tmp_path / "site.db"), durability="normal")
+        given = opened.runs.append
+
+        async def append(batch: Any) -> Any:
+            refused = await given(batch)
+            if unclear:
+                raise PortError("the connection broke")
+            return refused
+
+        opened.runs.append = append  # type: ignore[method-assign]
+        return opened
+
+    async def body(site: Site) -> None:
+        run = await site.engine.submit(two())
+        await settled(site.engine)
+        site.depot.give("b")
+        await settled(site.engine)
+        unclear.append(True)
+        site.depot.give("a", 0, lambda: told.append("a, when it came"), again=True)
+        await settled(site.engine)
+        unclear.clear()
+        assert told == []
+        assert run not in await site.engine.recover(), "it has ended"
+        site.depot.give("a", 0, lambda: told.append("a, when it came again"))
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            if told:
+                break
+        assert told == ["a, when it came again"]
+
+    at(Site(store), body)
+
+
 @pytest.mark.rule("RT-48")
 def test_a_worker_outlives_ten_engines(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
@@ -419,3 +459,38 @@ def test_logs_that_come_twice_are_written_once() -> None:
         assert seen == ["één ", "two ", "three", "x", "as it comes"]
 
     at(Site(), body)
+
+
+@pytest.mark.rule("RT-48")
+def test_an_attempt_that_a_worker_brings_along_is_wanted_while_its_run_waits_for_it(tmp_path: Path) -> None:
+    """A server may die between the end of a run and the order to stop what still runs of it."""
+
+    async def unwanted(site: Site, *refs: AttemptRef) -> list[AttemptRef]:
+        found: list[AttemptRef] = []
+        for ref in refs:
+            site.depot.sink.brought(ref, lambda ref=ref: found.append(ref))  # type: ignore[misc]
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        return found
+
+    async def body(site: Site) -> None:
+        run = await site.engine.submit(two())
+        await settled(site.engine)
+        a, b = site.depot.ref("a"), site.depot.ref("b")
+        stranger = AttemptRef("gone", "main.a", 1)
+        assert await unwanted(site, a, b, stranger) == [stranger]
+        await site.kill()
+        await site.bring_up()
+        assert await unwanted(site, a, b) == [], "its run is open, and not here yet"
+        assert await site.engine.recover() == [run]
+        site.depot.give("b")
+        await settled(site.engine)
+        assert await unwanted(site, a, b) == [b]
+        await site.engine.driven.ask(run, {"kind": "cancel"})
+        await settled(site.engine)
+        assert site.phase(run) == "Cancelled"
+        await site.kill()
+        await site.bring_up()
+        assert await unwanted(site, a) == [a], "its run has ended"
+
+    at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)

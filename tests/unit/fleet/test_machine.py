@@ -142,7 +142,7 @@ def test_what_follows_an_attempt_that_an_absent_worker_may_carry_out_waits_for_t
     bench = Bench(lease=100 * SECOND, reattach=30 * SECOND)
     bench.join("here")
     bench.withdraw(ref("a"), ref("b"))  # they timed out; an earlier server had given them out
-    bench.offer(work("a", 2), work("b", 2), work("c", 2))
+    bench.offer(work("a", 2), work("b", 2), work("c", 1))
     assert assigned(bench.poll("here")) == ["c"]
     bench.tick(10)
     bench.join("back", holding=[e.Holding(900, ref("a"), slots=ONE)], tasks=1)
@@ -150,6 +150,42 @@ def test_what_follows_an_attempt_that_an_absent_worker_may_carry_out_waits_for_t
     assert assigned(bench.poll("here")) == ["b"], "its time is over; that of a is not: it still runs"
     bench.finish("back", "a")
     assert assigned(bench.poll("here")) == ["a"]
+
+
+def test_a_later_attempt_waits_after_a_restart_for_workers_that_may_carry_out_the_one_before() -> None:
+    """It was withdrawn at an earlier server, which knew that its worker is absent."""
+    bench = Bench(lease=100 * SECOND, reattach=30 * SECOND)
+    bench.now = 5 * SECOND
+    bench.join("other")
+    bench.poll("other")
+    assert assigned(bench.offer(work("a", 2), work("b", 1), work("c", 1, epoch=1))) == ["b"]
+    told = why_waiting(bench.fleet.state, ref("a", 2))
+    assert told is not None
+    assert told.code == "earlier-attempt"
+    bench.poll("other")
+    assert assigned(bench.tick(29)) == []
+    assert sorted(assigned(bench.tick(2))) == ["a", "c"]
+    assert bench.fleet.state.waiting.delayed == {}
+
+
+def test_a_retry_of_what_this_server_gave_out_itself_waits_for_no_one() -> None:
+    bench = Bench()
+    bench.join(tasks=1)
+    bench.offer(work("a", 1))
+    bench.poll()
+    bench.finish("w1", "a")
+    bench.offer(work("a", 2))
+    assert assigned(bench.poll()) == ["a"]
+
+
+def test_what_waits_for_absent_workers_is_given_out_once_none_is_expected() -> None:
+    bench = Bench(reattach=30 * SECOND)
+    bench.now = 5 * SECOND
+    bench.join()
+    bench.offer(work("a", 2))
+    assert assigned(bench.poll()) == []
+    bench.fleet.expects = False
+    assert assigned(bench.poll()) == ["a"]
 
 
 def test_nothing_waits_for_workers_that_are_not_expected() -> None:
@@ -313,6 +349,7 @@ def test_a_new_attempt_waits_until_the_earlier_one_has_ended() -> None:
 @pytest.mark.parametrize("delivered", [True, False])
 def test_the_same_or_an_older_attempt_is_passed_over(first: tuple[int, int], then: tuple[int, int], delivered: bool) -> None:
     bench = Bench()
+    bench.fleet.expects = False
     if delivered:
         bench.join(streaming=True)
         bench.poll()
@@ -576,3 +613,74 @@ def test_a_released_attempt_is_left_to_the_next_engine_where_it_runs_and_offered
     assert bench.fleet.held([ref("a"), ref("b")], 30 * SECOND) == {ref("a"): "held", ref("b"): "unknown"}
     assert bench.offer(work("a"), work("b")) == []
     assert assigned(bench.poll()) == ["b"]
+
+
+def test_what_a_worker_brought_along_is_unclaimed_while_it_runs() -> None:
+    bench = Bench()
+    bench.join(holding=[e.Holding(77, ref("a"), slots=ONE)])
+    bench.offer(work("b"))
+    bench.poll(holding=[77])
+    bench.start("w1", "b")
+    assert [one.work.ref.path for one in bench.fleet.unclaimed()] == ["a"]
+    out = bench.withdraw(ref("a"))
+    assert [type(one) for one in out] == [c.Stop]
+    assert bench.fleet.unclaimed() == []
+
+
+def keep_result(bench: Bench, session: str, holding: Sequence[e.Holding], number: int) -> list[c.Command]:
+    """A worker that ended what it holds, and hears nothing, says hello again."""
+    results = [one.number for one in holding]
+    return bench.join(session, tasks=1, holding=holding, instance="i", number=number, results=results)
+
+
+def test_what_follows_an_attempt_does_not_wait_for_a_result_that_its_worker_keeps() -> None:
+    """A worker that is heard and hears nothing says hello for as long as that lasts."""
+    bench = Bench(lease=30 * SECOND)
+    bench.join("s1", tasks=1, instance="i", number=1)
+    bench.offer(work("a", 1))
+    bench.poll("s1")
+    held = bench.held("s1")
+    bench.withdraw(ref("a", 1))
+    bench.offer(work("a", 2))
+    bench.join("other", tasks=1)
+    assert assigned(bench.poll("other")) == [], "the first attempt may still run"
+    bench.join("s2", tasks=1, holding=held, instance="i", number=2)
+    assert assigned(bench.poll("other")) == [], "it does, and is to stop"
+    assert assigned(keep_result(bench, "s3", held, 3), "other") == ["a"]
+    assert why_waiting(bench.fleet.state, ref("a", 2)) is None
+
+
+def test_a_result_that_is_promised_and_does_not_come_is_not_waited_for_longer_than_a_lease() -> None:
+    bench = Bench(lease=30 * SECOND)
+    bench.join("s1", tasks=1, instance="i", number=1)
+    bench.offer(work("a"))
+    bench.poll("s1")
+    held = bench.held("s1")
+    lost: list[c.Command] = []
+    for number in range(2, 6):
+        lost += [one for one in bench.tick(10) if isinstance(one, c.ReportLost)]
+        assert (bench.fleet.held([ref("a")], bench.now).get(ref("a")) == "held") == (not lost)
+        lost += [one for one in keep_result(bench, f"s{number}", held, number) if isinstance(one, c.ReportLost)]
+    assert [(one.ref, one.blamed) for one in lost if isinstance(one, c.ReportLost)] == [(ref("a"), False)]
+    bench.offer(work("a"))
+    keep_result(bench, "s9", held, 9)
+    bench.join("other", tasks=1)
+    assert assigned(bench.poll("other")) == ["a"], "the promise was broken: it is not believed a second time"
+    out = bench.finish("s9", "a")
+    assert [(one.session, one.ref) for one in out if isinstance(one, c.Stop)] == [("other", ref("a"))], "the first counts"
+
+
+def test_a_result_that_is_promised_and_comes_is_no_loss() -> None:
+    bench = Bench(lease=30 * SECOND, reattach=30 * SECOND)
+    held = [e.Holding(77, ref("a"))]
+    keep_result(bench, "s1", held, 1)
+    bench.offer(work("b"))
+    assert assigned(bench.poll("s1", holding=[77])) == ["b"], "what has ended takes no slot, also after a restart"
+    bench.send(e.Finished(bench.now, "s1", held))
+    for _ in range(3):
+        bench.send(e.Beat(bench.now, "s1", 1, [*held, *bench.held("s1")]))
+        assert bench.tick(20) == []
+    bench.send(e.Recorded(bench.now, held))
+    del bench.holding["s1"][77]
+    assert bench.send(e.Beat(bench.now, "s1", 1, bench.held("s1"))) == []
+    assert [one.work.ref.path for one in bench.fleet.state.deliveries.values()] == ["b"]

@@ -434,7 +434,8 @@ def test_both_speak_tls_at_that_port(tmp_path: Path) -> None:
 
 MESSAGES = [
     (w.Hello(worker="w", protocols=[1], executors=[w.ExecutorOffer(name="a", version="1", config={"type": "object"})],
-             slots={"tasks": 2}, labels={"os": "linux"}, pool="p", holding=["t"], instance="i", number=3), pb.RegisterRequest),
+             slots={"tasks": 2}, labels={"os": "linux"}, pool="p", holding=["t"], results=["t"], instance="i",
+             number=3), pb.RegisterRequest),
     (w.Hello(worker="w", protocols=[1], executors=[w.ExecutorOffer(name="a")], slots={}), pb.RegisterRequest),
     (w.Welcome(session="s", server="x", protocol=1, lease_ms=1, beat_ms=2, poll_ms=3), pb.RegisterResponse),
     (w.Poll(poll=1, free=0, holding=[]), pb.Poll),

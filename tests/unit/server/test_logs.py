@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from aether_protocol import Engine
-from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.brokers.tokens import Tokens
+from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
+from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.engine.clock import SystemClock
+from aether_protocol.engine.logs import LogRecord, Logs
+from aether_protocol.engine.observers import Observers
+from aether_protocol.errors import PortError
+from aether_protocol.execution.secrets import SecretBook
+from aether_protocol.fleet.events import Holding
+from aether_protocol.ports.broker import LogPart
+from aether_protocol.ports.store import LogStore
+from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.ports.worker import (
     ExecutorOffer,
     Hello,
@@ -23,6 +34,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.service import client_of
+from aether_protocol.testing.clock import ManualClock
 
 pytestmark = pytest.mark.rule("RT-133")
 
@@ -85,7 +97,8 @@ def test_logs_are_acknowledged_when_they_are_stored_and_stored_once_also_by_the_
         second = Side(tmp_path)
         async with second.engine:
             second.hello([item.token])
-            assert await second.logs(item.token, (0, "één ")) == [], "its run is not here yet: it comes again"
+            known = await second.logs(item.token, (0, "één "), (6, "two "))
+            assert known == [LogReceipt(token=item.token, stream="stdout", stored=10)], "its run is in the store"
             await second.engine.recover()
             assert (await second.logs(item.token, (0, "één "), (6, "two three four ")))[0].stored == 21
             names = ("taskRunId", "workflowRunId", "attempt", "epoch")
@@ -111,6 +124,108 @@ def test_logs_are_masked_by_the_server_too(tmp_path: Path) -> None:
             (given,) = (await side.broker.secrets(side.session, asked)).texts
             await side.logs(item.token, (0, f"it is {given.text}, "), (20, "and more"))
             assert await side.text(run) == "it is ***, and more"
+
+    asyncio.run(go())
+
+
+def test_logs_of_a_run_that_has_ended_are_stored_by_the_next_server_too(tmp_path: Path) -> None:
+    """A server may die between the end of a run and the store's answer to its last log."""
+
+    async def go() -> None:
+        first = Side(tmp_path)
+        async with first.engine:
+            first.hello([])
+            run = await first.engine.submit(workflow())
+            item = await first.work()
+            names = ("taskRunId", "workflowRunId", "attempt", "epoch")
+            result = ResultReport(token=item.token, result={**{name: item.assignment[name] for name in names}, "code": 0})
+            await first.broker.report(first.session, WorkReport(results=[result]))
+            await client_of(first.engine).runs.wait(run)
+        second = Side(tmp_path)
+        async with second.engine:
+            await second.engine.recover()
+            second.hello([])
+            first_piece, rest = (0, "its first "), (10, "and its last words")
+            assert (await second.logs(item.token, first_piece, rest, first_piece))[0].stored == 28
+            assert (await second.logs(item.token, (28, ".")))[0].stored == 29
+            assert await second.text(run) == "its first and its last words."
+
+    asyncio.run(go())
+
+
+def test_a_session_that_is_over_brings_no_logs_out_of_order(tmp_path: Path) -> None:
+    """A message of it may come late, when what it follows was lost with another server."""
+
+    async def go() -> None:
+        side = Side(tmp_path)
+        async with side.engine:
+            side.hello([])
+            await side.engine.submit(workflow())
+            item = await side.work()
+            late = WorkReport(logs=[LogReport(token=item.token, stream="stdout", offset=6, text="late")])
+            with pytest.raises(SessionOverError):
+                await side.broker.report("of another server", late)
+
+    asyncio.run(go())
+
+
+class Sink:
+    """See `ports.broker.ResultSink`: keeps the parts of logs, to be stored or lost."""
+
+    def __init__(self) -> None:
+        self.parts: list[LogPart] = []
+
+    def logged(self, ref: object, stream: str, text: str, offset: int | None = None, *, part: LogPart | None = None) -> None:
+        assert part is not None
+        self.parts.append(part)
+
+
+def test_nothing_is_stored_behind_a_piece_that_was_lost_until_that_comes_again() -> None:
+    tokens = Tokens(KEY)
+    token = tokens.make(Holding(7, AttemptRef("r", "main", 1, 0)))
+    logs = WorkerLogs(ManualClock(), tokens, SecretBook([]))
+    sink = Sink()
+    logs.sink = sink  # type: ignore[assignment]
+
+    def take(*pieces: tuple[int, str]) -> list[int]:
+        before = len(sink.parts)
+        for offset, text in pieces:
+            logs.take("s", LogReport(token=token, stream="stdout", offset=offset, text=text), [])
+        return [part.size for part in sink.parts[before:]]
+
+    assert take((0, "one"), (3, "two"), (6, "three")) == [3, 3, 5]
+    first, second, third = sink.parts
+    first.stored()
+    assert take((0, "one")) == [], "what is stored and comes twice is passed on once"
+    third.lost()
+    second.lost()
+    assert take((6, "three"), (11, "four")) == [], "they would stand before what is lost"
+    assert logs.receipts("s") == [LogReceipt(token=token, stream="stdout", stored=3)]
+    assert take((3, "two"), (6, "three"), (11, "four")) == [3, 5, 4]
+    for part in sink.parts[3:]:
+        part.stored()
+    assert logs.receipts("s") == [LogReceipt(token=token, stream="stdout", stored=15)]
+
+
+def test_logs_that_the_store_refuses_are_lost_with_all_that_came_meanwhile() -> None:
+    async def go() -> None:
+        told: list[str] = []
+
+        class Away:
+            async def write(self, lines: object) -> None:
+                take("meanwhile")
+                raise PortError("the disk is full")
+
+        logs = Logs(ManualClock(), cast("LogStore", Away()), lambda: None, Observers())
+
+        def take(name: str) -> None:
+            part = LogPart(7, 1, stored=lambda: told.append(f"{name} is stored"), lost=lambda: told.append(f"{name} is lost"))
+            logs.keep(LogRecord("r", 0, "main", 1, "stdout", name, 0), part, len(told))
+
+        take("first")
+        await logs.save()
+        assert told == ["first is lost", "meanwhile is lost"]
+        assert logs.pending == []
 
     asyncio.run(go())
 

@@ -140,7 +140,7 @@ def test_logs_are_counted_in_bytes_and_what_is_dropped_besides() -> None:
         logs.drops.append(metrics.log_dropped)
         run = cast("Any", SimpleNamespace(id="r", state=SimpleNamespace(nodes=[SimpleNamespace(path="main")])))
         logs.take(run, 0, 1, "stdout", "\u00fc" * 10)
-        logs.take(run, 0, 2, "stdout", "again", part=LogPart(7, 5, lambda: None))
+        logs.take(run, 0, 2, "stdout", "again", part=LogPart(7, 5, stored=lambda: None, lost=lambda: None))
         await logs.save()
         assert values(metrics.text())["aether_log_bytes_total", (("dropped", "yes"),)] == 20, "what a worker keeps comes again"
         for _ in range(FLOOD // 8192 + 2):

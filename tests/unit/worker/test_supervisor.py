@@ -83,8 +83,10 @@ class Server:
         self.over = False
         self.record = True
         self.keep_logs = True
+        self.lost: set[str] = set()  # logs of these deliveries are lost
         self.work = [WorkItem(token="t1", assignment={})]
         self.hellos: list[list[str]] = []
+        self.results: list[list[str]] = []  # that hellos named
         self.reports: list[tuple[float, WorkReport]] = []
 
     def _check(self) -> None:
@@ -98,6 +100,7 @@ class Server:
             raise TransportError("away")
         self.over = False
         self.hellos.append(list(hello.holding))
+        self.results.append(list(hello.results))
         times = {"lease_ms": int(LEASE_S * 1000), "beat_ms": 3000, "poll_ms": 5000}
         return Welcome(session=f"s{len(self.hellos)}", server="test", protocol=1, **times)
 
@@ -117,6 +120,7 @@ class Server:
         self._check()
         self.reports.append((now(), report))
         logged = [LogReceipt(token=one.token, stream=one.stream, stored=one.offset + len(one.text)) for one in report.logs]
+        logged = [one for one in logged if one.token not in self.lost]
         recorded = [one.token for one in report.results] if self.record else []
         return Receipt(recorded=recorded, logged=logged if self.keep_logs else [])
 
@@ -245,8 +249,8 @@ def test_logs_that_are_not_acknowledged_come_again_and_are_given_up_at_last() ->
         running = asyncio.create_task(supervisor(server, pool).run())
         await asyncio.sleep(1)
         pool.observer.logged("t1", "stdout", 0, "line")
-        await asyncio.sleep(120)
-        assert len([report for _, report in server.reports if report.logs]) == 6
+        await asyncio.sleep(400)
+        assert len([report for _, report in server.reports if report.logs]) == 60
         server.keep_logs = True
         pool.observer.logged("t1", "stdout", 4, "more")
         await asyncio.sleep(1)
@@ -268,6 +272,61 @@ def test_a_new_session_gets_the_logs_that_the_last_one_did_not_acknowledge() -> 
         await asyncio.sleep(6)
         texts = [one.text for _, report in server.reports for one in report.logs]
         assert texts == ["line", "line"]
+        running.cancel()
+
+    play(body)
+
+
+def test_logs_that_are_lost_come_again_while_those_of_others_are_acknowledged() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.work.append(WorkItem(token="t2", assignment={}))
+        server.lost = {"t1"}
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        pool.observer.logged("t1", "stdout", 0, "line")
+        for number in range(12):
+            pool.observer.logged("t2", "stdout", number, "x")
+            await asyncio.sleep(0.5)
+        server.lost = set()
+        sent = [one.text for _, report in server.reports for one in report.logs if one.token == "t1"]
+        assert sent == ["line", "line"]
+        running.cancel()
+
+    play(body)
+
+
+def test_a_worker_that_leaves_sends_its_last_logs_also_to_a_server_that_does_not_know_its_session_any_more() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.keep_logs = False
+        worker = supervisor(server, pool)
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(1)
+        pool.observer.logged("t1", "stdout", 0, "line")
+        pool.observer.finished("t1", {})
+        await asyncio.sleep(1)
+        worker.drain(0)
+        await asyncio.sleep(0.5)
+        server.over = server.keep_logs = True
+        await running
+        assert worker.held.are_reported
+        assert len(server.hellos) == 2
+
+    play(body)
+
+
+def test_a_hello_tells_results_that_are_kept_from_attempts_that_run() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.record = False
+        server.work.append(WorkItem(token="t2", assignment={}))
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        pool.observer.finished("t1", {})
+        server.over = True
+        await asyncio.sleep(6)
+        assert (server.hellos, server.results) == ([[], ["t1", "t2"]], [[], ["t1"]])
         running.cancel()
 
     play(body)

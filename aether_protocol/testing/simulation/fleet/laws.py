@@ -38,6 +38,7 @@ DRAINED: Final = "a drained worker ends with nothing undone and nothing blamed"
 STOPPED: Final = "a stopped delivery ends within its grace or its lease"
 RECORDED: Final = "results acknowledged as recorded are in the log"
 LOGGED: Final = "log bytes of a living worker arrive in order, once"
+SETTLED: Final = "once all is calm nothing is left to do or to report"
 COUNTED: Final = "every invariant of the fleet holds"
 RESTLESS: Final = "worker and server do not exchange messages without end"
 MOST_FRAMES: Final = 2_000  # at one instant
@@ -155,6 +156,8 @@ class FleetLaws:
         if isinstance(event, e.Left):
             worker = command.reason.split("'")[1]
             machine = self._ran.get((worker, command.ref))
+            if machine is not None and machine.supervisor.session != event.session:
+                machine = None  # an earlier worker of that name
             calm = machine is not None and machine.trouble_until < self._clock.now()  # else its lease may have been over
             self._demand(not calm, DRAINED, f"{command.ref} of {worker} was undone")
 
@@ -249,10 +252,23 @@ class FleetLaws:
 
     # --- at the end ---
 
+    def settled(self, state: FleetState, machines: Iterable[SimMachine]) -> None:
+        """All runs have ended, and for a while nothing failed."""
+        left = [f"{one.work.ref} is {one.state}" for one in state.deliveries.values() if one.state != "ended"]
+        left += [f"{work.ref} waits" for work in state.waiting.newest.values()]
+        for machine in machines:
+            if not machine.ended:
+                left += [f"{machine.name} has {machine.pool.refs[token]}" for token in machine.supervisor.held.tokens]
+                left += [] if machine.supervisor.held.are_reported else [f"{machine.name} has something to report"]
+        self._demand(not left, SETTLED, "; ".join(left))
+
     def drained(self, machine: SimMachine) -> None:
         """A worker that was to drain has ended."""
         left = [str(one.ref) for one in machine.pool.running.values()]
         self._counts["workers drained"] += 1
+        if not machine.supervisor.held.are_reported:  # no answer for so long that it left without
+            machine.left_logs = True
+            self._counts["workers that left without a part of their logs"] += 1
         self._demand(not left and not machine.supervisor.held.tokens, DRAINED, f"{machine.name} still has {left}")
 
     def judge_logs(self, run_id: str, lines: Sequence[LogLine]) -> None:
@@ -271,7 +287,7 @@ class FleetLaws:
                     self._demand(not before or int(number) == before[-1] + 1, LOGGED, f"{run_id} {key}: {whole!r}")
                     before.append(int(number))
         for one in self.executions:
-            if one.ref.run_id == run_id and not one.machine.dead and one.ref in self.acknowledged:
+            if one.ref.run_id == run_id and not one.machine.dead and not one.machine.left_logs:
                 got = len(written.get(one.number, ()))
                 told = f"{run_id} {one.ref}: {got} of {one.lines} lines of execution {one.number}"
                 self._demand(got == one.lines, LOGGED, told)

@@ -20,6 +20,7 @@ from aether_protocol.errors import AetherError, PortError
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.plan.placement import slots_of
+from aether_protocol.ports.clock import TimerHandle
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_result
 from aether_protocol.ports.worker import ExecutorOffer, Hello, SecretName
@@ -62,7 +63,7 @@ class MachineClock:
         while self._at(due) < due_us:
             due += 1
         alarm = _Alarm(callback)
-        self._clock.call_at(max(due, self._clock.now()), lambda: self.when_awake(alarm.ring))
+        alarm.timer = self._clock.call_at(max(due, self._clock.now()), lambda: self.when_awake(alarm.ring))
         return alarm
 
     async def sleep(self, seconds: float, rank: tuple[int, ...] = ()) -> None:
@@ -90,11 +91,16 @@ class MachineClock:
 
 
 class _Alarm:
+    """`timer` is that of the world; what is cancelled is taken out of it, so that no time is spent on it."""
+
+    timer: TimerHandle
+
     def __init__(self, callback: Callable[[], None]) -> None:
         self._callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
         self._callback = None
+        self.timer.cancel()
 
     def ring(self) -> None:
         callback, self._callback = self._callback, None
@@ -155,6 +161,7 @@ class SimMachine:
         self.children = MachineClock(clock)
         self.dead = False
         self.draining = False
+        self.left_logs = False  # it was drained, and could not report all of its logs
         self.cut_to = self.cut_from = False  # its messages reach the server, the server's reach it
         self.trouble_until = 0
         self.pool = SimPool(self, chaos, watch, seed)

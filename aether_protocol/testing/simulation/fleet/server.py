@@ -171,6 +171,10 @@ class _Sink:
 
         self._inner.finished(result, both)
 
+    def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
+        if not self._host.dead:
+            self._inner.brought(ref, lambda: None if self._host.dead else unwanted())
+
     def ready(self) -> None:
         if not self._host.dead:
             self._inner.ready()

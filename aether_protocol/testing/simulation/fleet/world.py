@@ -23,7 +23,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.tasks import is_current
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.base_world import BaseWorld
-from aether_protocol.testing.simulation.chaos import CRASHES, Chaos
+from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import compile_value
 from aether_protocol.testing.simulation.fleet.laws import FleetLaws
 from aether_protocol.testing.simulation.fleet.machine import MachineOffer, SimMachine
@@ -40,9 +40,8 @@ from aether_protocol.views.summary import make_row
 
 _TICK: Final = 2 * SECOND
 _HORIZON: Final = 2 * 3600 * SECOND
-_AFTERWARDS: Final = 40 * SECOND
-# What a server has not stored yet of a log goes with it, and what the store refuses is dropped.
-_LOSE_LOGS: Final = (*CRASHES, "server-killed", "write-refused", "write-unclear", "store-out-of-reach", "server-frozen")
+_FAULTS_AFTERWARDS: Final = 10 * SECOND  # so long after the end of all runs faults go on
+_CALM: Final = 50 * SECOND  # so long all is well in the end: then nothing may be left
 _FREEZES: Final = (2 * SECOND, 10 * SECOND, 40 * SECOND, 70 * SECOND)
 _ABSENCES: Final = (0, SECOND, 5 * SECOND, 45 * SECOND)
 
@@ -85,7 +84,8 @@ class FleetWorld(BaseWorld):
         self._versions = Counter[str]()
         self._calm_since = 0  # the server had its last fault then
         self._cancelled: set[str] = set()
-        self._over = False
+        self._over_at: int | None = None  # all runs had ended then
+        self._calm_from: int | None = None  # and from then on nothing failed any more
 
     def _broker(self, host: object) -> SimulatedFleet:
         assert isinstance(host, Process)
@@ -102,17 +102,14 @@ class FleetWorld(BaseWorld):
         for offer in self.scenario.machines:
             self._start(offer)
         self.clock.call_at(self.begin, self._tick)
-        end: int | None = None
         try:
-            while end is None or self.clock.now() < end:
+            while self._calm_from is None or self.clock.now() < self._calm_from + _CALM:
                 await self._loop.quiet()
                 self.laws.at_rest()
                 if self.broken:
                     raise self.broken[0]
                 await self._look_at_tasks()
                 await self.bury()
-                if end is None and self._over:
-                    end = self.clock.now() + _AFTERWARDS
                 self.move_on(_HORIZON)
             await self._judge()
         finally:
@@ -167,7 +164,18 @@ class FleetWorld(BaseWorld):
             self.vault.away = True
             self._later(self.chaos.choose(5, 60), lambda: setattr(self.vault, "away", False))
         self._look()
+        self._look_at_end()
         self.errand(self._tend())
+
+    def _look_at_end(self) -> None:
+        """Once all runs have ended, faults cease, and those that last come to their end."""
+        if self._over_at is None or self._calm_from is not None:
+            return
+        if self.clock.now() >= self._over_at + _FAULTS_AFTERWARDS:
+            self.chaos.end()
+            well = [not (self._fleets[one].clock.frozen or one.cut_off) for one in self.living()]
+            if well and all(well) and not self.vault.away and all(one.well for one in self.machines):
+                self._calm_from = self.clock.now()
 
     def _trouble_server(self, process: Process) -> None:
         fleet = self._fleets[process]
@@ -222,8 +230,10 @@ class FleetWorld(BaseWorld):
     async def _tend(self) -> None:
         now = self.clock.now()
         open_ones = [number for number in range(len(self.plans)) if not self.store.is_closed(run_id(number))]
-        self._over = not open_ones
+        if self._over_at is None and not open_ones:
+            self._over_at = now
         for process in self.living():
+            undriven = False
             for number in open_ones:
                 run, name = self.scenario.runs[number], run_id(number)
                 if now < self.begin + run.at:
@@ -235,14 +245,12 @@ class FleetWorld(BaseWorld):
                 if run.cancel_at is not None and now >= self.begin + run.cancel_at and name not in self._cancelled:
                     self.errand(self._cancel(process, name))
                 driven = process.engine.driven.find(name)
-                if driven is None or driven.error is not None:
-                    self.errand(self._recover(process))
+                undriven = undriven or driven is None or driven.error is not None
+            if undriven:
+                self.errand(process.engine.recover())
 
     async def _submit(self, process: Process, number: int) -> None:
         await process.engine.submit(self.plans[number], run_id=run_id(number))
-
-    async def _recover(self, process: Process) -> None:
-        await process.engine.recover()
 
     async def _answer(self, process: Process, name: str) -> None:
         if name in process.engine.driven.ids:
@@ -302,10 +310,11 @@ class FleetWorld(BaseWorld):
             self.counts["results"] += record.results.total()
             if name in self._cancelled:
                 demand(loaded.phase == "Cancelled", "a run that was cancelled is Cancelled", f"it is {loaded.phase}")
-            if not any(self.chaos.counts[kind] for kind in _LOSE_LOGS):
-                self.laws.judge_logs(name, await self.store.logs.read(name, limit=100_000))
-                self.counts["logs judged"] += 1
+            self.laws.judge_logs(name, await self.store.logs.read(name, limit=100_000))
+            self.counts["logs judged"] += 1
             self.outcomes.append(ending(loaded))
+        for process in self.living():
+            self.laws.settled(self._fleets[process].broker.fleet.state, self.machines)
         if self.broken:
             raise self.broken[0]
         self.count_faults()
