@@ -44,7 +44,7 @@ class DirectTransport:
         try:
             return self._broker.hello(hello, namespaces=self._namespaces)
         except AetherError as error:
-            raise RefusedError(error.message) from None
+            raise RefusedError(error.message, hint=error.hint) from None
 
     async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
         return await _answer(self._broker.poll(session, poll))

@@ -195,6 +195,7 @@ async def _answer(call: GrpcCall, frame: Any) -> Any:
         answer = await _FRAMES[kind](WorkerCalls(call.parts, caller), frame.session, getattr(frame, kind))
     except Exception as error:
         status, problem = problem_of(error, "WorkerService.Work")
-        refusal = pb.Refusal(status=status, code=str(problem["code"]), detail=str(problem["detail"]))
+        hint = f" ({problem['hint']})" if problem.get("hint") else ""
+        refusal = pb.Refusal(status=status, code=str(problem["code"]), detail=f"{problem['detail']}{hint}")
         return pb.ServerFrame(number=frame.number, refusal=refusal)
     return pb.ServerFrame(number=frame.number, **answer)

@@ -331,6 +331,12 @@ def test_one_stream_answers_each_frame_by_its_number_and_says_what_it_cannot() -
             await asked.put(pb.WorkerFrame(number=5))
             refused = {frame.number: frame.refusal.status for frame in [await answers.read(), await answers.read()]}
             assert refused == {4: 410, 5: 400}
+            other = pb.RegisterRequest(worker="w", protocols=[99], slots={"tasks": 1})
+            await asked.put(pb.WorkerFrame(number=7, hello=other))
+            refusal = (await answers.read()).refusal
+            assert (refusal.status, refusal.code) == (400, "usage")
+            assert "speaks version 99 of the worker protocol" in refusal.detail
+            assert "install the same version" in refusal.detail, "a hint is not left out"
             await asked.put(pb.WorkerFrame(number=6, session=welcome.session, leave=pb.Leave()))
             await asked.put(None)
             rest = {(await answers.read()).number for _ in range(2)}
