@@ -156,8 +156,8 @@ async def read_changes(
     ] = 0.0,
 ) -> dict[str, Any]:
     """Give what has changed since a cursor; wait for a change where there is none yet."""
-    changes = await client.store.changes(after, wait_s=wait_s)
-    return {"changes": [change_json(one) for one in changes], "cursor": changes[-1].cursor if changes else after or 0}
+    found = await client.store.changes(after, wait_s=wait_s)
+    return {"changes": [change_json(one) for one in found.changes], "cursor": found.cursor}
 
 
 @get("/v1/changes/follow", tags=["events"], summary="Follow all runs (SSE)", opt=VIEWER, responses=_STREAM)
@@ -170,8 +170,7 @@ async def follow_changes(
     """Send each change: `data` is a list of changes, `id` the cursor of the last one."""
     start = resume_point(request, after)
     if start is None:
-        newest = await client.store.changes()
-        start = newest[-1].cursor if newest else 0
+        start = (await client.store.changes()).cursor
     shared: SharedChanges = state.changes
     changes = shared.follow(client, caller_of(request).namespaces("viewer"), start)
     return EventStreamResponse(messages(changes, lambda several: several), _streams(state))
@@ -232,10 +231,8 @@ class SharedChanges:
     @staticmethod
     async def _look(client: Client, after: int) -> ChangesRead:
         await asyncio.sleep(PAUSE_S)  # what changes meanwhile goes together, each run once
-        changes = await client.store.changes(after, wait_s=STREAM_WAIT_S)
-        if not changes:
-            return ChangesRead(after, ())
-        return ChangesRead(changes[-1].cursor, [*written(changes, _change_cursor, change_json)])
+        found = await client.store.changes(after, wait_s=STREAM_WAIT_S)
+        return ChangesRead(found.cursor, [*written(found.changes, _change_cursor, change_json)])
 
     def _looked(self, place: tuple[frozenset[str] | None, int], look: asyncio.Task[ChangesRead]) -> None:
         self._looks.pop(place, None)

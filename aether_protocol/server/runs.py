@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 from msgspec import UNSET
 
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.server.access import OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
@@ -70,9 +70,9 @@ class RunController(Controller):
         }
         if key is None:
             run_id = await client.control.submit(_source(data), data.parameters, **given)
-            return await _row(client, run_id, 201)
+            return await _row(client, run_id, 201, "was begun")
         once = await client.control.submit_once(key, _source(data), data.parameters, **given)
-        return await _row(client, once.run_id, 201 if once.is_new else 200)
+        return await _row(client, once.run_id, 201 if once.is_new else 200, "was begun")
 
     @get("/", summary="List runs, newest first", opt=VIEWER, responses=answers((200, RunPage, "A page of runs.")))
     async def list_runs(
@@ -180,7 +180,7 @@ class RunController(Controller):
     async def cancel(self, run: Run, data: JSONBody[WhyBody], client: Asked) -> Answer:
         run_id = (await client.runs.get(run)).run_id
         await client.control.cancel(run_id, reason=data.reason)
-        return await _row(client, run_id, 202)
+        return await _row(client, run_id, 202, "is cancelled")
 
     @post(
         "/{run:str}/resume",
@@ -192,7 +192,7 @@ class RunController(Controller):
     async def resume(self, run: Run, data: JSONBody[ResumeBody], client: Asked) -> Answer:
         run_id = (await client.runs.get(run)).run_id
         await client.control.resume(run_id, data.task, data.payload, reason=data.reason)
-        return await _row(client, run_id, 202)
+        return await _row(client, run_id, 202, "has its answer")
 
     @post(
         "/{run:str}/retry",
@@ -206,7 +206,7 @@ class RunController(Controller):
         made = await client.control.retry(
             run, data.start, new_id=data.run_id, reason=data.reason, trace_context=traceparent
         )
-        return await _row(client, made, 201)
+        return await _row(client, made, 201, "was begun")
 
     @post(
         "/{run:str}/mend",
@@ -233,8 +233,16 @@ class RunController(Controller):
         await client.control.delete([run], force=force)
 
 
-async def _row(client: Client, run: str, status: int) -> Answer:
-    return Response(row_json(await client.runs.get(run)), status_code=status)
+async def _row(client: Client, run: str, status: int, done: str = "") -> Answer:
+    """The row of a run; `done`: what has been done to it, which is said where its row cannot be read."""
+    try:
+        row = await client.runs.get(run)
+    except (PortError, BusyError) as error:
+        if done:
+            hint = f"it is done, and need not be asked for again; GET /v1/runs/{run} once the store answers"
+            raise PortError(f"run {run!r} {done}, and cannot be read now: {error.message}", hint=hint) from error
+        raise
+    return Response(row_json(row), status_code=status)
 
 
 def _duration(text: str) -> float:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from aether_protocol.diagnostics import Diagnostic
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
-    from aether_protocol.ports.store import Change, DocumentMark, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
+    from aether_protocol.ports.store import DocumentMark, LogLine, RunQuery, RunSummary, StoredDocument, StoreInfo
     from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.ports.store.schedules import FireRecord
     from aether_protocol.service.documents.changes import AppliedDocuments
     from aether_protocol.service.documents.remove import RemovedDocuments
     from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
-    from aether_protocol.service.feed import Feed
+    from aether_protocol.service.feed import ChangeBatch, Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.idempotency import OnceSubmitted
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
@@ -503,11 +503,11 @@ class StoreControl(Protocol):
         """Read everything, replay every run, and report what is wrong. Nothing is changed."""
         ...
 
-    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> Sequence[Change]:
+    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> ChangeBatch:
         """List which runs have changed, oldest change first, each run once with its row as it is now.
 
         Args:
-            after: the cursor of the last change that is known; None: only the newest, to begin with.
+            after: the `cursor` of what was listed before; None: only the newest, to begin with.
             wait_s: how long to wait for one where there is none yet.
         """
         ...

@@ -15,7 +15,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Generic, Self, TypeVar
 
+from msgspec import Struct
+
+from aether_protocol.ports.store.changes import Change
+
 Piece = TypeVar("Piece")
+
+
+class ChangeBatch(Struct, frozen=True):
+    """Which runs have changed, oldest change first. `cursor` is where to go on, also where nothing was found that the caller
+    sees."""
+
+    changes: Sequence[Change]
+    cursor: int
 
 
 class Feed(AsyncIterator[Piece], Generic[Piece]):

@@ -273,4 +273,20 @@ FAULTS = (
         "    if large is not None:\n",
         tests="tests/unit/service/test_compiling.py",
     ),
+    Fault(
+        "RT-129",
+        "callers of some namespaces hear of no deletion",
+        "service/access/scoped_store.py",
+        "        return [one for one in page if self._scope.sees(one.namespace)]\n",
+        "        return [one for one in page if one.row is not None and self._scope.sees(one.namespace)]\n",
+        tests="tests/unit/service/test_guarded.py",
+    ),
+    Fault(
+        "RT-129",
+        "a run that was begun is reported as failed where its row cannot be read",
+        "service/access/guarded.py",
+        "        except (PortError, BusyError):\n            return",
+        "        except ValueError:\n            return",
+        tests="tests/unit/service/test_guarded.py",
+    ),
 )

@@ -14,11 +14,13 @@ from aether_protocol.ports.store.runs import RunSummary
 
 
 class Change(Struct, frozen=True):
-    """A run that was created, recorded or deleted. `row` is as it is now (None: it was deleted), `cursor` where to go on."""
+    """A run that was created, recorded or deleted. `row` is as it is now (None: it was deleted), `cursor` where to go on;
+    `namespace` is that of the run, also of one that is deleted."""
 
     cursor: int
     run_id: str
     row: RunSummary | None
+    namespace: str
 
 
 class ChangeFeed(Protocol):

@@ -7,7 +7,7 @@ begun, cancelled, answered) is asked of the scope first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, cast
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store.access import OK
 from aether_protocol.service.access.audit import AuditTrail, outcome_of
 from aether_protocol.service.access.caller import LOCAL, Caller
@@ -220,7 +221,7 @@ class _Guarded(Struct, frozen=True):
             part, name = self.action.split(".")
             result = await cast("Awaitable[Any]", getattr(getattr(narrowed, part), name)(*given, **named))
             outcome = OK
-            targets += [one async for one in self._named(narrowed, result)]
+            targets += await self._named(narrowed, result)
             for namespace, _ in targets if is_trial else ():  # a trial says what would be, also that it may not be
                 scope.require(namespace)
         except BaseException as error:
@@ -258,15 +259,18 @@ class _Guarded(Struct, frozen=True):
             return ([row.run_id for row in rows], *given[1:])
         return given
 
-    async def _named(self, narrowed: Client, result: Any) -> AsyncIterator[tuple[str, str]]:
-        """What the result names: (namespace, target)."""
-        if self.need.about == "new run":
-            run_id = result if isinstance(result, str) else result.run_id
-            row = await narrowed.runs.get(run_id)
-            yield row.namespace, row.run_id
-        elif self.need.about == "applied":
-            for one in _documents_of(result):
-                yield one
+    async def _named(self, narrowed: Client, result: Any) -> list[tuple[str, str]]:
+        """What the result names: (namespace, target). The change was made: a store that does not answer now is no reason to
+        report that it was not."""
+        if self.need.about == "applied":
+            return list(_documents_of(result))
+        if self.need.about != "new run":
+            return []
+        run_id = result if isinstance(result, str) else result.run_id
+        try:
+            return [((await narrowed.runs.get(run_id)).namespace, run_id)]
+        except (PortError, BusyError):
+            return [("", run_id)]
 
 
 def _documents_of(result: Any) -> Iterator[tuple[str, str]]:

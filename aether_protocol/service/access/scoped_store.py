@@ -285,8 +285,6 @@ class _ScopedLibrary:
 
 
 class _ScopedChanges:
-    """Deletions are seen where all namespaces are: a deleted run's namespace is not known any more."""
-
     def __init__(self, inner: Store, scope: NamespaceScope) -> None:
         self._inner = inner.changes
         self._scope = scope
@@ -315,7 +313,7 @@ class _ScopedChanges:
     def _seen(self, page: Sequence[Change]) -> list[Change]:
         if self._scope.reads is None:
             return list(page)
-        return [one for one in page if one.row is not None and self._scope.sees(one.row.namespace)]
+        return [one for one in page if self._scope.sees(one.namespace)]
 
 
 class _ScopedSchedules:

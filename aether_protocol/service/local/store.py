@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import Change, RunSummary, StoreInfo
+from aether_protocol.ports.store import RunSummary, StoreInfo
+from aether_protocol.service.feed import ChangeBatch
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import Freed, free_artifacts
 from aether_protocol.service.store_check import SchemaVersions, StoreFindings, StoreSizes, check_store
@@ -23,13 +24,13 @@ class LocalStore:
     async def check(self) -> StoreFindings:
         return await check_store(self._context.store)
 
-    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> Sequence[Change]:
+    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> ChangeBatch:
         feed = self._context.store.changes
-        if after is None:
-            after = max(await feed.newest() - 1, 0)
-        elif wait_s > 0:
+        position = await feed.newest() if after is None else after  # of the feed: the newest may be one that is not seen
+        if after is not None and wait_s > 0:
             await feed.wait(after, wait_s)
-        return await feed.after(after)
+        found = await feed.after(max(position - 1, 0) if after is None else after)
+        return ChangeBatch(found, found[-1].cursor if found else position)
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
         return await free_artifacts(self._context.store, self._context.clock.wall(), dry_run=dry_run)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Final
 
-from aether_protocol.ports.store import Change, RunSummary, StoreInfo
+from aether_protocol.ports.store import RunSummary, StoreInfo
+from aether_protocol.service.feed import ChangeBatch
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 from aether_protocol.service.runs.delete import Freed
 from aether_protocol.service.store_check import SchemaVersions, StoreFindings, StoreSizes
@@ -30,14 +31,14 @@ class RemoteStore:
         found = await self._calls.get(path_of("store", "check"), wire.FindingsBody, wait_s=CHECKED_S)
         return wire.read_findings(found)
 
-    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> Sequence[Change]:
+    async def changes(self, after: int | None = None, *, wait_s: float = 0.0) -> ChangeBatch:
         while True:
             waits = min(wait_s, WAIT_S)
             parameters = [("after", after), ("waitSeconds", waits)]
             page = await self._calls.get(path_of("changes"), ChangePage, parameters, wait_s=waits)
             wait_s -= waits
             if page.changes or wait_s <= 0:
-                return [read_change(one) for one in page.changes]
+                return ChangeBatch([read_change(one) for one in page.changes], page.cursor)
 
     async def free_artifacts(self, *, dry_run: bool = False) -> Freed:
         path = path_of("store", "free-artifacts")

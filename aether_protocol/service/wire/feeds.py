@@ -50,6 +50,7 @@ class ChangeBody(Struct, rename="camel"):
 
     cursor: Annotated[int, Meta(description="The position in the feed; give it as `after` to read on.")]
     run_id: RunId
+    namespace: str
     run: RunBody | None
 
 
@@ -90,12 +91,13 @@ def read_log(body: LogBody) -> LogLine:
 
 def change_json(change: Change) -> dict[str, Json]:
     """Write a change."""
-    return {"cursor": change.cursor, "runId": change.run_id, "run": None if change.row is None else row_json(change.row)}
+    run = None if change.row is None else row_json(change.row)
+    return {"cursor": change.cursor, "runId": change.run_id, "namespace": change.namespace, "run": run}
 
 
 def read_change(body: ChangeBody) -> Change:
     """Give the change that a body was made of."""
-    return Change(body.cursor, body.run_id, None if body.run is None else read_row(body.run))
+    return Change(body.cursor, body.run_id, None if body.run is None else read_row(body.run), body.namespace)
 
 
 def log_page(lines: Sequence[LogLine], following: int | None, previous: int | None) -> dict[str, Json]:

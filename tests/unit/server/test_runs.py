@@ -13,8 +13,11 @@ from litestar.testing import TestClient
 from msgspec import convert
 from msgspec import json as fast_json
 
+from aether_protocol import Engine
+from aether_protocol.adapters.stores.memory.store import MemoryStore
+from aether_protocol.errors import PortError
 from aether_protocol.service.wire.runs import RunBody, RunPage
-from tests.unit.server.serving import ASKS, FAILS, HELLO, listening, serving
+from tests.unit.server.serving import ASKS, FAILS, HELLO, Server, listening, serving
 
 Client = TestClient[Any]
 
@@ -55,6 +58,32 @@ def test_a_key_gives_the_first_run_and_other_content_is_refused_with_both_digest
             two = await client.post("/v1/runs", json={**body, "idempotencyKey": "a"}, headers={"Idempotency-Key": "b"})
             assert (two.status_code, two.json()["code"]) == (400, "usage")
             assert len((await client.get("/v1/runs")).json()["runs"]) == 1
+
+    asyncio.run(go())
+
+
+def test_a_change_that_was_made_is_said_to_be_made_where_the_store_is_away_just_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(run_id: str) -> None:
+        raise PortError("the disk does not answer")
+
+    async def go() -> None:
+        store = MemoryStore()
+        async with Engine(store=store) as engine:
+            server = Server(engine)
+            await server.start()
+            client = httpx.AsyncClient(base_url=server.url)
+            with monkeypatch.context() as patch:
+                patch.setattr(store.runs, "row", away)
+                made = await client.post("/v1/runs", json={"document": ASKS, "runId": "asks-1"})
+                assert (made.status_code, made.json()["code"]) == (503, "unavailable")
+                assert "run 'asks-1' was begun, and cannot be read now: the disk does not answer" in made.json()["detail"]
+                assert "need not be asked for again" in made.json()["hint"]
+                refused = await client.post("/v1/runs/asks-1/cancel", json={})
+                assert refused.status_code == 503
+                assert "is cancelled" not in refused.text, "nothing was done"
+            assert (await client.get("/v1/runs/asks-1")).json()["phase"] in ("Running", "Suspended")
+            await client.aclose()
+            await server.stop()
 
     asyncio.run(go())
 

@@ -39,9 +39,9 @@ def test_what_is_submitted_is_waited_for_and_followed(tmp_path: Path) -> None:
         assert (records[0]["kind"], records[-1]["kind"]) == ("RunCreated", "RunClosed")
         half = records[len(records) // 2]["seq"]
         assert list(client.runs.events(run, after=half)) == [one for one in records if one["seq"] > half]
-        (change,) = client.store.changes()
+        (change,) = client.store.changes().changes
         assert (change.run_id, change.row.phase) == (run, "Succeeded")
-        assert client.store.changes(change.cursor) == []
+        assert client.store.changes(change.cursor).changes == []
 
 
 def test_a_feed_may_be_left_early(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from aether_protocol import Engine
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.engine.clock import SystemClock
-from aether_protocol.errors import AetherError, ForbiddenError, NotFoundError, UsageError
+from aether_protocol.errors import AetherError, ForbiddenError, NotFoundError, PortError, UsageError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.service import client_of
 from aether_protocol.service.access.audit import AuditTrail
@@ -82,10 +82,27 @@ def test_a_tenant_sees_its_own_alone() -> None:
         assert [one.schedule.namespace for one in await ours.schedules.list()] == ["ours"]
         assert await ours.schedules.list("theirs") == []
         assert [one.namespace for one in await ours.documents.list()] == ["ours"]
-        assert {one.run_id for one in await ours.store.changes(0)} == {"ours-1", "ours-open"}
+        assert {one.run_id for one in (await ours.store.changes(0)).changes} == {"ours-1", "ours-open"}
         assert await client({}).runs.list() == []
         assert {row.namespace for row in await client({EVERYWHERE: "viewer"}).runs.list()} == {"ours", "theirs"}
         assert len(await client({"ours": "viewer", "theirs": "viewer"}).runs.list(RunQuery(limit=3))) == 3
+
+    play(body)
+
+
+def test_a_tenant_follows_what_becomes_of_its_own_runs_alone() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        ours = client({"ours": "viewer"})
+        cursor = await store.changes.newest()
+        await whole.control.delete(["theirs-1"])
+        assert (await ours.store.changes(cursor)).changes == [], "of theirs it hears nothing"
+        begin = await ours.store.changes()
+        assert (begin.changes, begin.cursor) == ([], await store.changes.newest()), "and does not begin with what is past"
+        await whole.control.delete(["ours-1"])
+        [gone] = (await ours.store.changes(begin.cursor)).changes
+        assert (gone.run_id, gone.row, gone.namespace) == ("ours-1", None, "ours")
+        everything = await client({EVERYWHERE: "viewer"}).store.changes(cursor)
+        assert [one.run_id for one in everything.changes] == ["theirs-1", "ours-1"]
 
     play(body)
 
@@ -237,6 +254,26 @@ def test_changes_are_audited_and_signed() -> None:
         ]
         assert {(one.actor, one.token, one.kind) for one in await store.audit.read()} == {("alice", "t1", "person")}
         assert "s3cret" not in repr(await store.audit.read())
+
+    play(body)
+
+
+def test_a_change_that_was_made_is_not_reported_as_failed_where_the_store_is_away_just_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        async def away(run_id: str) -> None:
+            raise PortError("the disk does not answer")
+
+        ours = client({"ours": "author"})
+        with monkeypatch.context() as patch:
+            patch.setattr(store.runs, "row", away)
+            made = await ours.control.submit(workflow("w", "ours"))
+            await taken(PortError, ours.control.cancel(made))
+        assert (await whole.runs.wait(made)).phase == "Succeeded", "it was begun, and its caller has its id"
+        refused, begun = [(one.action, one.target, one.outcome) for one in await store.audit.read()][:2]
+        assert begun == ("control.submit", made, "ok")
+        assert refused == ("control.cancel", "", "unavailable"), "nothing was changed"
 
     play(body)
 

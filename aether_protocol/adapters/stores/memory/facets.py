@@ -118,7 +118,13 @@ class MemoryChanges:
         self._newest = 0
         self._last = ""
         self._changed: dict[str, int] = {}  # the number of the newest change of each run, oldest first
+        self._gone: dict[str, str] = {}  # the namespaces of runs that were deleted
         self._waiting: list[asyncio.Future[None]] = []
+
+    def note_gone(self, run_id: str, namespace: str) -> None:
+        """The run of this namespace was deleted."""
+        self._gone[run_id] = namespace
+        self.note(run_id)
 
     def note(self, run_id: str) -> None:
         """The run has changed."""
@@ -138,7 +144,8 @@ class MemoryChanges:
 
     async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
         found = list(takewhile(lambda item: item[1] > cursor, reversed(self._changed.items())))[::-1][:limit]
-        return [Change(number, run_id, self._row(run_id)) for run_id, number in found]
+        rows = [(number, run_id, self._row(run_id)) for run_id, number in found]
+        return [Change(number, name, row, self._gone[name] if row is None else row.namespace) for number, name, row in rows]
 
     async def wait(self, cursor: int, seconds: float) -> bool:
         if self._newest <= cursor:

@@ -183,7 +183,7 @@ class MemoryRuns:
             run.drop()
             if run.key is not None:
                 del self._keys[run.row.namespace, run.key.key]
-            self.changes.note(run_id)
+            self.changes.note_gone(run_id, run.row.namespace)
             for forget in self.forget:
                 forget(run_id)
         return len(there)

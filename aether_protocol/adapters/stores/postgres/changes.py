@@ -34,8 +34,9 @@ _NEWEST: Final = (
     "SELECT greatest((SELECT max(id) FROM changes WHERE id < ?1), (SELECT max(change) FROM steps WHERE change < ?1), 0)"
 )
 _AFTER: Final = (
-    "SELECT max(id) AS newest, run, max(gone) FROM (SELECT id, run, gone FROM changes WHERE id > ?1 AND id < ?2 "
-    "UNION ALL SELECT change, id >> 32, NULL FROM steps WHERE change > ?1 AND change < ?2) AS found "
+    "SELECT max(id) AS newest, run, max(gone), max(namespace) "
+    "FROM (SELECT id, run, gone, namespace FROM changes WHERE id > ?1 AND id < ?2 "
+    "UNION ALL SELECT change, id >> 32, NULL, NULL FROM steps WHERE change > ?1 AND change < ?2) AS found "
     "GROUP BY run ORDER BY newest LIMIT ?3"
 )
 _BY_NUMBER: Final = f"SELECT {SHOWN}, runs.number FROM {RUNS} WHERE runs.number = ANY(CAST(? AS BIGINT[]))"
@@ -65,17 +66,17 @@ class PostgresChanges:
 
     def _after(self, cursor: int, bound: int, limit: int) -> Work[list[Change]]:
         found = yield from fetch(_AFTER, (cursor, bound, limit))
-        there = [run for _, run, gone in found if gone is None]
+        there = [run for _, run, gone, _ in found if gone is None]
         rows = {}
         if there:
             for *row, number in (yield from fetch(_BY_NUMBER, (there,))):
                 rows[number] = make_row(tuple(row))
         changes: list[Change] = []
-        for number, run, gone in found:
+        for number, run, gone, namespace in found:
             if gone is not None:
-                changes.append(Change(number, gone, None))
+                changes.append(Change(number, gone, None, namespace))
             elif run in rows:  # else it was deleted since, which is a change of its own
-                changes.append(Change(number, rows[run].run_id, rows[run]))
+                changes.append(Change(number, rows[run].run_id, rows[run], rows[run].namespace))
         return changes
 
     async def wait(self, cursor: int, seconds: float) -> bool:

@@ -18,7 +18,7 @@ BITS: Final = 14  # of the number of a change: which one it is of its transactio
 MOST_CHANGES: Final = 1 << BITS
 # The number of a change: that of its transaction, moved on by ?1 (see `schema`), and ?2, which one of it.
 CHANGE: Final = f"(((pg_current_xact_id()::text::bigint + CAST(?1 AS BIGINT)) << {BITS}) + CAST(?2 AS BIGINT))"
-_RECORD: Final = f"INSERT INTO changes (id, run, gone) VALUES ({CHANGE}, ?3, ?4)"
+_RECORD: Final = f"INSERT INTO changes (id, run, gone, namespace) VALUES ({CHANGE}, ?3, ?4, ?5)"
 _BEGIN: Final = "BEGIN; LOCK TABLE changes IN ROW EXCLUSIVE MODE"
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -102,9 +102,9 @@ class PostgresDialect:
         text = f"SELECT nextval(pg_get_serial_sequence('{table}', 'id')) FROM generate_series(1, CAST(? AS BIGINT))"
         return sorted([id_ for (id_,) in (yield from fetch(text, (count,)))])
 
-    def record_change(self, run: int, gone: str | None = None) -> Work[None]:
+    def record_change(self, run: int, gone: str | None = None, namespace: str | None = None) -> Work[None]:
         ordinal = (yield ORDINAL).changed
-        yield _RECORD, (self.offset, ordinal, run, gone)
+        yield _RECORD, (self.offset, ordinal, run, gone, namespace)
 
     def clock(self) -> Work[int]:
         if self._now is not None:

@@ -207,21 +207,21 @@ class RunRecords:
         deleted = 0
         now = yield from self._db.clock()
         asked = (
-            f"SELECT number, closed = 0 AND owners.owner IS NOT NULL AND NOT (NOT {COUNTS}{self._db.gone_owner}), plan "
-            "FROM runs LEFT JOIN owners USING (owner) LEFT JOIN heads ON run = number WHERE run_id = ?"
+            f"SELECT number, closed = 0 AND owners.owner IS NOT NULL AND NOT (NOT {COUNTS}{self._db.gone_owner}), plan, "
+            "namespace FROM runs LEFT JOIN owners USING (owner) LEFT JOIN heads ON run = number WHERE run_id = ?"
         )
         for run_id in dict.fromkeys(run_ids):
             found = yield from fetch_one(asked, (now, now, run_id))
             if found is None:
                 continue
-            number, driven, plan = found
+            number, driven, plan, namespace = found
             if driven:
                 raise BusyError(f"run {run_id!r} is being driven", hint="cancel it first")
             yield "DELETE FROM steps WHERE id BETWEEN ? AND ?", (number << 32, ((number + 1) << 32) - 1)
             for table in _OF_RUN:
                 yield f"DELETE FROM {table} = ?", (number,)
             yield "DELETE FROM runs WHERE number = ?", (number,)
-            yield from self._db.record_change(number, run_id)
+            yield from self._db.record_change(number, run_id, namespace)
             yield FORGET_PLAN, (plan,)
             deleted += 1
         return deleted

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
-FIRST: Final = 9  # the number of the first migration: files of smaller ones were written before the first release
+FIRST: Final = 10  # the number of the first migration: files of smaller ones were written before the first release
 
 # Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
 # (records.COVERED).
@@ -96,10 +96,10 @@ _LEASES: Final = (
 )
 
 # The change feed (`changes`, `numbers`): `id` is the number of the change, `run` that of the run, `gone` the id of one that was
-# deleted; steps alone of a run that is open and awake have their number beside them (`steps.change`). `reserved` is the end of
-# the newest block of numbers.
+# deleted and `namespace` that which it was of; steps alone of a run that is open and awake have their number beside them
+# (`steps.change`). `reserved` is the end of the newest block of numbers.
 _CHANGES: Final = (
-    "CREATE TABLE changes (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, gone TEXT)",
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, gone TEXT, namespace TEXT)",
     "CREATE TABLE feed (reserved INTEGER PRIMARY KEY)",
     "INSERT INTO feed VALUES (0)",
 )

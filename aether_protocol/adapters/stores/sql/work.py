@@ -67,8 +67,9 @@ class SqlDatabase(Protocol):
         """Find the ids, growing, that the next rows of a table with numbers of its own shall have."""
         ...
 
-    def record_change(self, run: int, gone: str | None = None) -> Work[None]:
-        """Record a change of the run of this number for the feed; `gone` is the id of one that was deleted."""
+    def record_change(self, run: int, gone: str | None = None, namespace: str | None = None) -> Work[None]:
+        """Record a change of the run of this number for the feed; of one that was deleted, `gone` is the id and `namespace` that
+        which it was of."""
         ...
 
     def clock(self) -> Work[int]:

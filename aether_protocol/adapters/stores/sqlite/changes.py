@@ -19,8 +19,9 @@ POLL_S: Final = 0.05  # between two looks for what another process has written
 _STEPS: Final = f"FROM runs JOIN steps ON steps.id = {NEWEST} WHERE closed = 0 AND wake_at IS NULL"
 _NEWEST_CHANGE: Final = f"SELECT max(coalesce((SELECT max(id) FROM changes), 0), coalesce((SELECT max(change) {_STEPS}), 0))"
 _AFTER: Final = (
-    "SELECT max(id) AS newest, run, max(gone) FROM (SELECT id, run, gone FROM changes WHERE id > ?1 "
-    f"UNION ALL SELECT change, number, NULL {_STEPS} AND change > ?1) GROUP BY run ORDER BY newest LIMIT ?2"
+    "SELECT max(id) AS newest, run, max(gone), max(namespace) "
+    "FROM (SELECT id, run, gone, namespace FROM changes WHERE id > ?1 "
+    f"UNION ALL SELECT change, number, NULL, NULL {_STEPS} AND change > ?1) GROUP BY run ORDER BY newest LIMIT ?2"
 )
 _BY_NUMBER: Final = f"SELECT {SHOWN} FROM {RUNS} WHERE number = ?"
 
@@ -39,9 +40,12 @@ class SqliteChanges:
     async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
         with self._db.read() as execute:
             found: list[Change] = []
-            for number, run, gone in execute(_AFTER, (cursor, limit)).fetchall():
-                row = make_row(execute(_BY_NUMBER, (run,)).fetchone()) if gone is None else None
-                found.append(Change(number, row.run_id if row is not None else gone, row))
+            for number, run, gone, namespace in execute(_AFTER, (cursor, limit)).fetchall():
+                if gone is not None:
+                    found.append(Change(number, gone, None, namespace))
+                    continue
+                row = make_row(execute(_BY_NUMBER, (run,)).fetchone())
+                found.append(Change(number, row.run_id, row, row.namespace))
         return found
 
     async def wait(self, cursor: int, seconds: float) -> bool:

@@ -45,9 +45,9 @@ class SqliteDialect:
         first = next_id(self._db.execute, table)
         return range(first, first + count)
 
-    def record_change(self, run: int, gone: str | None = None) -> Work[None]:
+    def record_change(self, run: int, gone: str | None = None, namespace: str | None = None) -> Work[None]:
         yield from ()
-        self._db.numbers.record(self._db.execute, run, gone)
+        self._db.numbers.record(self._db.execute, run, gone, namespace)
 
     def clock(self) -> Work[int]:
         yield from ()

@@ -17,7 +17,7 @@ from aether_protocol.errors import PortError
 BLOCK: Final = 1024  # a page more in one commit of so many; numbers stay below 2**53 for ages
 _RESERVED: Final = "SELECT reserved FROM feed"
 _RESERVE: Final = "UPDATE feed SET reserved = ?"
-_RECORD: Final = "INSERT INTO changes (id, run, gone) VALUES (?, ?, ?)"
+_RECORD: Final = "INSERT INTO changes (id, run, gone, namespace) VALUES (?, ?, ?, ?)"
 
 
 class ChangeNumbers:
@@ -47,9 +47,12 @@ class ChangeNumbers:
         number: int = row[0]
         return number
 
-    def record(self, execute: Callable[..., sqlite3.Cursor], run: int, gone: str | None = None) -> None:
-        """Record a change of run number `run`, inside of the transaction that changes it; `gone` is the id of one deleted."""
-        execute(_RECORD, (self.take(execute), run, gone))
+    def record(
+        self, execute: Callable[..., sqlite3.Cursor], run: int, gone: str | None = None, namespace: str | None = None
+    ) -> None:
+        """Record a change of run number `run`, inside of the transaction that changes it; of one that is deleted, `gone` is the
+        id and `namespace` that which it was of."""
+        execute(_RECORD, (self.take(execute), run, gone, namespace))
 
     def forget(self) -> None:
         """Forget the block: the transaction that may have reserved it was not committed."""

@@ -70,9 +70,10 @@ class ChangeContract(Contract):
             cursor = await store.changes.newest()
             await store.runs.delete(["a"])
             [gone] = await store.changes.after(cursor)
-            assert (gone.run_id, gone.row) == ("a", None)
+            assert (gone.run_id, gone.row, gone.namespace) == ("a", None, taken.row.namespace)
             await store.runs.import_run(taken)
-            assert [one.run_id for one in await store.changes.after(gone.cursor)] == ["a"]
+            [back] = await store.changes.after(gone.cursor)
+            assert (back.run_id, back.row is not None, back.namespace) == ("a", True, taken.row.namespace)
 
         self.play(body)
 
