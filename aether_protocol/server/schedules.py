@@ -72,14 +72,11 @@ class ScheduleController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = 50,
         page: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     ) -> dict[str, Any]:
-        after = tuple((page or "").split("/", 1))
-        if page is not None and len(after) != 2:
+        space, slash, name = (page or "/").partition("/")
+        if not slash:
             raise UsageError(f"{page!r} is not a page", hint="give `next` of the page before")
-        found = [
-            one
-            for one in await client.schedules.list(namespace)
-            if page is None or (one.schedule.namespace, one.schedule.name) > after
-        ]
+        after = None if page is None else (space, name)
+        found = await client.schedules.list(namespace, after=after, limit=limit + 1)
         last = found[limit - 1].schedule if len(found) > limit else None
         following = None if last is None else f"{last.namespace}/{last.name}"
         return {"schedules": [overview_json(one) for one in found[:limit]], "next": following}

@@ -343,8 +343,16 @@ class ScheduleControl(Protocol):
         """Give a schedule with its runs. Raises UsageError for an unknown one."""
         ...
 
-    async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
-        """Give schedules with their runs, by namespace and name."""
+    async def list(
+        self, namespace: str | None = None, *, after: tuple[str, str] | None = None, limit: int | None = None
+    ) -> Sequence[ScheduleOverview]:
+        """Give schedules with their runs, by namespace and name.
+
+        Args:
+            namespace: only of this one.
+            after: only those behind this one (namespace, name): the last of the page before.
+            limit: how many at the most.
+        """
         ...
 
     async def remove(self, name: str) -> bool:

@@ -107,13 +107,19 @@ class ScheduleStore(Protocol):
         ...
 
     async def find(
-        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+        self,
+        namespace: str | None = None,
+        *,
+        due: int | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
     ) -> list[StoredSchedule]:
         """List schedules by namespace and name.
 
         Args:
             namespace: Only of this one.
             due: Only those that fire next at that instant or before, soonest first.
+            after: Only those behind this one (namespace, name); not together with `due`.
             limit: How many at most.
         """
         ...

@@ -330,11 +330,25 @@ class _ScopedSchedules:
         return await self._inner.get(namespace, name) if self._scope.sees(namespace) else None
 
     async def find(
-        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+        self,
+        namespace: str | None = None,
+        *,
+        due: int | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
     ) -> list[StoredSchedule]:
         if namespace is not None and not self._scope.sees(namespace):
             return []
-        return self._scope.seen(await self._inner.find(namespace, due=due))[:limit]
+        if self._scope.reads is None or namespace is not None:
+            return await self._inner.find(namespace, due=due, after=after, limit=limit)
+        if due is not None:
+            return self._scope.seen(await self._inner.find(due=due))[:limit]
+        found: list[StoredSchedule] = []
+        for one in sorted(self._scope.reads):
+            left = None if limit is None else limit - len(found)
+            if left != 0 and (after is None or one >= after[0]):
+                found += await self._inner.find(one, after=after, limit=left)
+        return found
 
     async def plan(self, namespace: str, name: str) -> Plan:
         if not self._scope.sees(namespace):

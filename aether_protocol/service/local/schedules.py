@@ -57,9 +57,12 @@ class LocalSchedules:
     async def get(self, name: str) -> ScheduleOverview:
         return await overview_of(self._context.store, await self._find(name))
 
-    async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
+    async def list(
+        self, namespace: str | None = None, *, after: tuple[str, str] | None = None, limit: int | None = None
+    ) -> Sequence[ScheduleOverview]:
         store = self._context.store
-        return [await overview_of(store, one) for one in await schedules_of(store).find(namespace)]
+        found = await schedules_of(store).find(namespace, after=after, limit=limit)
+        return [await overview_of(store, one) for one in found]
 
     async def remove(self, name: str) -> bool:
         schedule = await self._find(name)

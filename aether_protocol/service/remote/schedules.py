@@ -55,16 +55,20 @@ class RemoteSchedules:
     async def get(self, name: str) -> ScheduleOverview:
         return read_overview(await self._calls.get(_path(name), ScheduleBody))
 
-    async def list(self, namespace: str | None = None) -> Sequence[ScheduleOverview]:
+    async def list(
+        self, namespace: str | None = None, *, after: tuple[str, str] | None = None, limit: int | None = None
+    ) -> Sequence[ScheduleOverview]:
         found: list[ScheduleOverview] = []
-        page: str | None = None
-        while True:
-            asked = [("namespace", namespace), ("limit", MOST_LISTED), ("page", page)]
+        page = None if after is None else "/".join(after)
+        while limit is None or len(found) < limit:
+            size = MOST_LISTED if limit is None else min(MOST_LISTED, limit - len(found))
+            asked = [("namespace", namespace), ("limit", size), ("page", page)]
             answer = await self._calls.get(path_of("schedules"), SchedulePage, asked)
             found += map(read_overview, answer.schedules)
             page = answer.next
             if page is None:
-                return found
+                break
+        return found
 
     async def remove(self, name: str) -> bool:
         return (await self._calls.send("DELETE", _path(name), {}, ScheduleRemovedBody))[1].removed

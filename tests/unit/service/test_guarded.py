@@ -107,6 +107,22 @@ def test_a_tenant_follows_what_becomes_of_its_own_runs_alone() -> None:
     play(body)
 
 
+def test_a_tenant_gets_pages_of_its_schedules_without_gaps() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        for space in ("ours", "other", "third"):
+            for name in ("a", "b"):
+                await whole.schedules.apply(cron(name, space))
+        ours = client({"ours": "viewer", "third": "viewer"})
+        seen: list[tuple[str, str]] = []
+        while page := await ours.schedules.list(after=seen[-1] if seen else None, limit=2):
+            assert len(page) <= 2
+            seen += [(one.schedule.namespace, one.schedule.name) for one in page]
+        assert seen == [("ours", "a"), ("ours", "b"), ("ours", "nightly"), ("third", "a"), ("third", "b")]
+        assert await ours.schedules.list("other", limit=2) == []
+
+    play(body)
+
+
 async def taken(error: type[AetherError], call: Awaitable[Any]) -> AetherError:
     with pytest.raises(error) as caught:
         await call

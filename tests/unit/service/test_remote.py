@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from aether_protocol.errors import (
@@ -109,6 +110,29 @@ def test_values_are_those_that_a_local_client_gives(tmp_path: Path) -> None:
             assert [one async for one in remote.runs.events(run)] == [one async for one in local.runs.events(run)]
             assert await remote.store.changes(0) == await local.store.changes(0)
             assert (await remote.store.info()).runs == 1
+
+    asyncio.run(go())
+
+
+def test_schedules_come_in_pages(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with both(tmp_path) as (local, remote, server):
+            for name in ("a", "b", "c"):
+                spec = {"schedule": "0 3 * * *", "workflowSpec": HELLO["spec"]}
+                metadata = {"name": name, "namespace": "ops"}
+                document = {"apiVersion": "aether/v1", "kind": "CronWorkflow", "metadata": metadata, "spec": spec}
+                await local.schedules.apply(document)
+            whole = await local.schedules.list()
+            assert await remote.schedules.list() == whole
+            assert await remote.schedules.list(limit=2) == whole[:2]
+            assert await remote.schedules.list("ops", after=("ops", "a"), limit=1) == whole[1:2]
+            assert await remote.schedules.list(after=("ops", "c")) == []
+            async with httpx.AsyncClient(base_url=server.url) as client:
+                page = (await client.get("/v1/schedules", params={"limit": 2})).json()
+                assert (len(page["schedules"]), page["next"]) == (2, "ops/b")
+                last = (await client.get("/v1/schedules", params={"limit": 2, "page": page["next"]})).json()
+                assert (len(last["schedules"]), last["next"]) == (1, None)
+                assert (await client.get("/v1/schedules", params={"page": "x"})).status_code == 400
 
     asyncio.run(go())
 

@@ -475,10 +475,17 @@ class MemorySchedules:
         return replace(found[0]) if found is not None else None
 
     async def find(
-        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+        self,
+        namespace: str | None = None,
+        *,
+        due: int | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
     ) -> list[StoredSchedule]:
         found = [one for _, (one, _) in sorted(self._schedules.items(), key=lambda item: item[0])]
         found = [one for one in found if namespace in (None, one.namespace)]
+        if after is not None:
+            found = [one for one in found if (one.namespace, one.name) > after]
         if due is not None:
             fires = [(one.next_at, one) for one in found if one.next_at is not None and one.next_at <= due]
             found = [one for _, one in sorted(fires, key=lambda item: item[0])]

@@ -86,11 +86,17 @@ class SqlSchedules:
         return await self._db.query(lambda: _find(namespace, name))
 
     async def find(
-        self, namespace: str | None = None, *, due: int | None = None, limit: int | None = None
+        self,
+        namespace: str | None = None,
+        *,
+        due: int | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
     ) -> list[StoredSchedule]:
         order = "namespace, name" if due is None else "next_at, namespace, name"
-        where = f"WHERE (namespace = ?1 OR ?1 IS NULL) AND (next_at <= ?2 OR ?2 IS NULL) ORDER BY {order} LIMIT ?3"
-        values = (namespace, due, UNLIMITED if limit is None else limit)
+        behind = "" if after is None else "AND (namespace, name) > (?4, ?5) "
+        where = f"WHERE (namespace = ?1 OR ?1 IS NULL) AND (next_at <= ?2 OR ?2 IS NULL) {behind}ORDER BY {order} LIMIT ?3"
+        values = (namespace, due, UNLIMITED if limit is None else limit, *(after or ()))
         return [_make(item) for item in await self._db.query(lambda: fetch(f"SELECT {_SUMMED} FROM schedules {where}", values))]
 
     async def plan(self, namespace: str, name: str) -> Plan:

@@ -68,8 +68,8 @@ class SqlDatabase(Protocol):
         ...
 
     def record_change(self, run: int, gone: str | None = None, namespace: str | None = None) -> Work[None]:
-        """Record a change of the run of this number for the feed; of one that was deleted, `gone` is the id and `namespace` that
-        which it was of."""
+        """Record a change of the run of this number for the feed; of one that was deleted, `gone` is the id and `namespace`
+        that which it was of."""
         ...
 
     def clock(self) -> Work[int]:

@@ -99,6 +99,24 @@ class ScheduleContract(Contract):
 
         self.play_cron(body)
 
+    def test_schedules_are_listed_in_pages(self) -> None:
+        async def body(store: Store, schedules: ScheduleStore) -> None:
+            names = [(space, name) for space in ("a", "a-b", "b") for name in ("x", "y", "z")]
+            for space, name in reversed(names):
+                await schedules.put(new_schedule(name, namespace=space), tiny_plan())
+            for namespace in (None, "a-b"):
+                seen: list[tuple[str, str]] = []
+                while page := await schedules.find(namespace, after=seen[-1] if seen else None, limit=2):
+                    assert len(page) <= 2
+                    seen += [(one.namespace, one.name) for one in page]
+                assert seen == [one for one in names if namespace in (None, one[0])]
+            assert [one.name for one in await schedules.find(after=("a", "y"), limit=1)] == ["z"]
+            beside = await schedules.find(after=("a", "zz"), limit=1)  # there is no such schedule
+            assert [one.namespace for one in beside] == ["a-b"]
+            assert await schedules.find("a", after=("b", "x")) == []
+
+        self.play_cron(body)
+
     def test_of_two_who_change_a_schedule_the_second_is_refused(self) -> None:
         async def body(store: Store, schedules: ScheduleStore) -> None:
             first = await schedules.put(new_schedule(), tiny_plan())
