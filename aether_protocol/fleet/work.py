@@ -6,9 +6,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from aether_protocol.ports.wire import AttemptRef
+from aether_protocol.plan.placement import Placement, slots_of
+from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 
 TASKS: Final = "tasks"  # the kind of slot of which each attempt takes one
+_ANYWHERE: Final = Placement()
 Slots = tuple[tuple[str, int], ...]  # (kind, amount), in the order of the names; made by plan.placement.slots_of
 
 
@@ -55,6 +57,28 @@ class Work(Struct, eq=False):
     @property
     def run_id(self) -> str:
         return self.ref.run_id
+
+
+def work_of(assignment: TaskAssignment, now: int) -> Work:
+    """Return what the fleet has to know of an attempt that is offered `now`.
+
+    Raises:
+        ValueError: what it asks of a worker cannot be read.
+    """
+    asked = assignment.placement or _ANYWHERE
+    longest = asked.wait_at_most_us
+    need = Need(assignment.executor_type, asked.pool, asked.selector, asked.prefer, slots_of(assignment.resources))
+    return Work(
+        assignment.ref,
+        assignment.namespace,
+        need,
+        assignment.priority,
+        at=now,
+        wait_until=None if longest is None else now + longest,
+        sticky=asked.sticky,
+        eager=asked.eager,
+        load=assignment,
+    )
 
 
 DeliveryState = Literal["assigned", "running", "stopping", "reported", "ended"]

@@ -206,7 +206,7 @@ class ServerHost:
                 store=store if self._metrics is None else Measured(store, self._metrics),
                 broker=lambda parts: self._broker(parts, term, artifacts),
                 artifacts=artifacts,
-                owner=this_process(),
+                owner=this_process(serves=True),
                 secrets_files=settings.secrets,
                 clock=WallClock(),
                 workspaces=settings.workspaces,

@@ -60,7 +60,7 @@ class InspectionController(Controller):
     ) -> dict[str, Any]:
         overview = await client.inspect.overview(run, lines=lines, reasons=reasons)
         broker = parts_of(state).workers
-        if broker is not None and not overview.row.closed:
+        if broker is not None and not overview.row.closed and not overview.waiting:  # else another server drives it
             waiting = waiting_of(broker, overview.row.run_id)
             overview = replace(overview, waiting=[WaitingTask(one.path, one.attempt, one.code, one.reason) for one in waiting])
         return overview_json(overview)

@@ -20,20 +20,12 @@ from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.store import KnownWorker, Store
 from aether_protocol.ports.worker import ExecutorOffer, Hello
 from aether_protocol.service.process_identity import is_dead
+from aether_protocol.service.runs.waiting import hello_in
 
 REFRESH_US: Final = 20_000_000  # between two notes of a worker that is there
 FORGET_US: Final = 7 * 86_400_000_000  # what a worker declared that was not seen for so long does not count any more
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Hello).decode
-
-
-def hello_in(known: KnownWorker) -> Hello | None:
-    """Return what a worker said of itself; None where a server of another version wrote it."""
-    try:
-        return _decode(known.hello)
-    except msgspec.MsgspecError:
-        return None
 
 
 class KnownWorkers:

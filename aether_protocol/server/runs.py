@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final
 
 from litestar import Controller, Response, delete, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
+from aether_protocol.adapters.brokers.fleet_view import WaitingAttempt, waiting_of
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.server.access import OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
+from aether_protocol.server.parts import parts_of
 from aether_protocol.service.client import Client
 from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
+from aether_protocol.service.runs.overview import WaitingTask
+from aether_protocol.service.wire.inspections import ReadRunBody
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
 from aether_protocol.service.wire.requests import ResumeBody, RetryBody, SubmitBody, WhyBody, read_libraries
 from aether_protocol.service.wire.runs import MOST_LISTED, MendedBody, RunBody, RunFilter, RunPage, cursor, read_labels
 from aether_protocol.service.wire.values import read_optional
+from aether_protocol.views.report import TaskReport
 from aether_protocol.views.summary import row_json
 
 LONGEST_WAIT_S: Final = 60.0
+MOST_WAITING: Final = 100  # attempts that wait, of which a row says why
 
 Asked = NamedDependency[SkipValidation[Client]]  # see `access.client_for`
 Run = Annotated[FromPath[str], "a run's id, the beginning of one, or latest"]
@@ -110,9 +118,17 @@ class RunController(Controller):
         following = cursor(rows[limit - 1]) if len(rows) > limit else None
         return {"runs": [row_json(row) for row in rows[:limit]], "next": following}
 
-    @get("/{run:str}", summary="Read a run's row", opt=VIEWER, responses=answers((200, RunBody, "The run."), problems=_UNKNOWN))
-    async def read(self, run: Run, client: Asked) -> Answer:
-        return await _row(client, run, 200)
+    @get(
+        "/{run:str}",
+        summary="Read a run's row, and why tasks wait",
+        opt=VIEWER,
+        responses=answers((200, ReadRunBody, "The run."), problems=_UNKNOWN),
+    )
+    async def read(self, run: Run, client: Asked, state: State) -> dict[str, Any]:
+        row = await client.runs.get(run)
+        waiting = () if row.closed else _waiting_of(state, row.run_id)
+        shown = [WaitingTask(one.path, one.attempt, one.code, one.reason) for one in waiting[:MOST_WAITING]]
+        return {**row_json(row), "waiting": to_builtins(shown), "waitingCount": len(waiting)}
 
     @get(
         "/{run:str}/tasks",
@@ -124,6 +140,7 @@ class RunController(Controller):
         self,
         run: Run,
         client: Asked,
+        state: State,
         phase: Annotated[list[str] | None, QueryParameter(description="Only in these phases.")] = None,
         after: Annotated[int, QueryParameter(ge=0, description="How many to leave out.")] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = MOST_LISTED,
@@ -131,7 +148,8 @@ class RunController(Controller):
         report = await client.runs.report(run)
         found = [task for task in report.tasks if not phase or task.phase in phase]
         upto = after + limit
-        shown = [task.to_json() for task in found[after:upto]]
+        waits = {} if report.finished_at is not None else {one.path: one for one in _waiting_of(state, report.run_id)}
+        shown = [_listed(task, waits.get(task.path)) for task in found[after:upto]]
         return {"tasks": shown, "next": upto if upto < len(found) else None}
 
     @get(
@@ -231,6 +249,17 @@ class RunController(Controller):
         force: Annotated[bool, QueryParameter(description="Also an unfinished one that no engine drives.")] = False,
     ) -> None:
         await client.control.delete([run], force=force)
+
+
+def _waiting_of(state: State, run_id: str) -> Sequence[WaitingAttempt]:
+    """What of a run waits for a worker of this server, and why."""
+    broker = parts_of(state).workers
+    return () if broker is None else waiting_of(broker, run_id)
+
+
+def _listed(task: TaskReport, waits: WaitingAttempt | None) -> dict[str, Any]:
+    shown: dict[str, Any] = task.to_json()
+    return shown if waits is None else {**shown, "waiting": {"code": waits.code, "reason": waits.reason}}
 
 
 async def _row(client: Client, run: str, status: int, done: str = "") -> Answer:

@@ -11,6 +11,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
+_SERVER = "server-"
 _STARTED = 19  # where /proc/<pid>/stat has the start, counted after the name, which may hold anything
 
 
@@ -37,16 +38,24 @@ def started(pid: int) -> str:
     return "ended" if fields[0] in "ZX" else fields[_STARTED]
 
 
-def this_process() -> str:
-    """The name under which this process claims runs and locks; no two processes ever have the same."""
+def this_process(*, serves: bool = False) -> str:
+    """The name under which this process claims runs and locks; no two processes ever have the same. `serves`: it is a server,
+    whose attempts workers carry out."""
     pid = os.getpid()
-    return "|".join((place(), str(pid), started(pid), os.urandom(4).hex()))
+    return "|".join((place(), str(pid), started(pid), (_SERVER if serves else "") + os.urandom(4).hex()))
+
+
+def is_server(owner: str) -> bool:
+    """Is this the name of a server?"""
+    parts = owner.split("|")
+    return len(parts) == 4 and parts[3].startswith(_SERVER)
 
 
 def called(owner: str) -> str:
     """An owner as people call it: a process of the command line by its number and machine, any other by its name."""
     parts = owner.split("|")
-    return f"process {parts[1]} on {parts[0].split('/')[0]}" if len(parts) == 4 else owner
+    what = "server, process" if is_server(owner) else "process"
+    return f"{what} {parts[1]} on {parts[0].split('/')[0]}" if len(parts) == 4 else owner
 
 
 def is_dead(owner: str) -> bool:

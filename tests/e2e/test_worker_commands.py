@@ -56,6 +56,10 @@ def test_a_worker_is_seen_carries_out_what_it_is_for_and_is_drained(tmp_path: Pa
             {name: reason[name] for name in ("path", "attempt", "code", "reason")}
         ]
         assert "waiting" not in json.loads(aether("show", run, "-o", "json", "--server", server.url).stdout)
+        beside = aether("show", waits, "--store", f"sqlite:{tmp_path}/runs.db")
+        assert f"{reason['path']} waits for a worker: a worker that fits is connected" in beside.stdout, beside.stderr
+        assert "'aether show --server URL' says more" in beside.stdout
+        assert "server, process " in beside.stdout
         text = aether("worker", "ls", "--server", server.url).stdout
         assert "w1" in text
         assert "1 waiting: the one worker that fits is busy" in text

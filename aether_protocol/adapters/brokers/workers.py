@@ -23,8 +23,7 @@ from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
-from aether_protocol.fleet.work import Need, Work, WorkerDelivery
-from aether_protocol.plan.placement import Placement, slots_of
+from aether_protocol.fleet.work import Work, WorkerDelivery, work_of
 from aether_protocol.ports.artifacts import ArtifactRepository, part_of
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -52,7 +51,6 @@ __all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 _SECOND: Final = 1_000_000
 _NUMBER_BITS: Final = 40  # of the number of a delivery within its term
 RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
-_ANYWHERE: Final = Placement()
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 
@@ -153,7 +151,7 @@ class WorkerBroker:
         works: list[Work] = []
         for assignment in batch:
             try:
-                works.append(_work(assignment, self.clock.now()))
+                works.append(work_of(assignment, self.clock.now()))
             except ValueError as error:
                 self.sink.finished(TaskResult(assignment.ref, ERROR, clean(str(error))))
         self._send(e.Offered(self.clock.now(), works))
@@ -451,24 +449,6 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
-
-
-def _work(assignment: TaskAssignment, now: int) -> Work:
-    """What the fleet has to know of an attempt. Raises ValueError: what it asks of a worker cannot be read."""
-    asked = assignment.placement or _ANYWHERE
-    longest = asked.wait_at_most_us
-    need = Need(assignment.executor_type, asked.pool, asked.selector, asked.prefer, slots_of(assignment.resources))
-    return Work(
-        assignment.ref,
-        assignment.namespace,
-        need,
-        assignment.priority,
-        at=now,
-        wait_until=None if longest is None else now + longest,
-        sticky=asked.sticky,
-        eager=asked.eager,
-        load=assignment,
-    )
 
 
 def digests_of(delivery: WorkerDelivery) -> frozenset[str] | None:

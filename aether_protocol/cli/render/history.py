@@ -45,12 +45,14 @@ def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[st
                 click.echo(f"{printable(task['path'])} waits for an answer: {command}")
 
 
-def show_waiting(waiting: Sequence[WaitingTask]) -> None:
-    """Why attempts wait for a worker, a line for each."""
+def show_waiting(waiting: Sequence[WaitingTask], *, of_store: bool) -> None:
+    """Why attempts wait for a worker, a line for each. `of_store`: as far as the store knows it, and not their server."""
     for one in waiting[:WAITING_LINES]:
         click.echo(printable(f"{one.path} waits for a worker: {one.reason}"))
     if len(waiting) > WAITING_LINES:
         click.echo(f"({counted(len(waiting) - WAITING_LINES, 'more task')} wait)")
+    if waiting and of_store:
+        click.echo("(this is what the store knows; 'aether show --server URL' says more)")
 
 
 def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:

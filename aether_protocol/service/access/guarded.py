@@ -260,8 +260,8 @@ class _Guarded(Struct, frozen=True):
         return given
 
     async def _named(self, narrowed: Client, result: Any) -> list[tuple[str, str]]:
-        """What the result names: (namespace, target). The change was made: a store that does not answer now is no reason to
-        report that it was not."""
+        """What the result names: (namespace, target). The change was made, and a store that does not answer now
+        does not unmake it."""
         if self.need.about == "applied":
             return list(_documents_of(result))
         if self.need.about != "new run":

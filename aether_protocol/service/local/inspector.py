@@ -5,6 +5,7 @@ Law: nothing here changes a run; a large one is read beside the event loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from aether_protocol.errors import NotFoundError
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
 from aether_protocol.service.local.context import ClientContext
+from aether_protocol.service.process_identity import is_server
 from aether_protocol.service.runs.find import driven_by
 from aether_protocol.service.runs.inspect import (
     KeptWorkspace,
@@ -27,6 +29,7 @@ from aether_protocol.service.runs.overview import (
     RunDifferences,
     RunOverview,
     RunStep,
+    WaitingTask,
     compare_runs,
     take_comparable,
     take_excerpt,
@@ -48,11 +51,21 @@ class LocalInspector:
     async def overview(self, run: str, *, lines: int = 60, reasons: int = 5) -> RunOverview:
         context = self._context
         row = await context.row(run)
+        owner = await driven_by(context.store, row)
         excerpt = await context.view(row, partial(take_excerpt, lines=lines, reasons=reasons))
         failed = [FailedTask(one.to_json(), await self._tail(row.run_id, one.path)) for one in excerpt.failed]
-        owner = await driven_by(context.store, row)
         more = excerpt.count - len(failed)
-        return RunOverview(row, excerpt.report, excerpt.parameters, failed, more, owner)
+        found = RunOverview(row, excerpt.report, excerpt.parameters, failed, more, owner)
+        return replace(found, waiting=await self._waiting(row, owner))
+
+    async def _waiting(self, row: RunSummary, owner: str | None) -> Sequence[WaitingTask]:
+        """What waits for a worker of a server elsewhere, which drives the run: of a server here its broker knows more."""
+        context = self._context
+        if owner is None or not is_server(owner) or context.driven(row.run_id) is not None:
+            return ()
+        from aether_protocol.service.runs.waiting import connected_workers, waiting_tasks
+
+        return await context.view(row, partial(waiting_tasks, workers=await connected_workers(context.store)))
 
     async def _tail(self, run_id: str, path: str) -> list[LogLine]:
         found: list[LogLine] = []

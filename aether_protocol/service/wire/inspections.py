@@ -44,6 +44,13 @@ class OverviewBody(Struct):
     waiting: Annotated[list[WaitingTask], Meta(description="Attempts that no worker has yet, and why.")] = []
 
 
+class ReadRunBody(RunBody, rename="camel"):
+    """A run, and of at most 100 of the attempts that wait for a worker of this server why; `waitingCount`: how many wait."""
+
+    waiting: list[WaitingTask] = []
+    waiting_count: int = 0
+
+
 class StepBody(Struct):
     """A run as it was after a log entry, which was made at `at`."""
 

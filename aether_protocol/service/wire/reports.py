@@ -32,6 +32,19 @@ class TaskBody(Struct, rename="camel"):
     finished_at: Instant | None
 
 
+class WaitBody(Struct):
+    """Why it has no worker yet: a code for programs, a sentence for people."""
+
+    code: str
+    reason: str
+
+
+class ListedTaskBody(TaskBody, rename="camel", omit_defaults=True):
+    """One task run as lists show it. `waiting`: why its attempt waits for a worker, where it does."""
+
+    waiting: WaitBody | None = None
+
+
 class HookBody(Struct, rename="camel"):
     """One run of a hook: `workflow:onExit` or `task:PATH:onSuccess`."""
 
@@ -91,7 +104,7 @@ class ReportBody(Struct, rename="camel", omit_defaults=True):
 class TaskPage(Struct):
     """The task runs of a run, in document order. `next` is the `after` that follows; null at the end."""
 
-    tasks: list[TaskBody]
+    tasks: list[ListedTaskBody]
     next: int | None = field(default=None)
 
 

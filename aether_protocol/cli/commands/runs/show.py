@@ -64,11 +64,12 @@ def show(options: ShowOptions) -> int:
     if options.output == "json":
         print_report(*ask(options.store, lambda client: _report(client, options.run)))
         return FINE
+    from aether_protocol.assembly.store_urls import is_server_url
     from aether_protocol.cli.render.history import show_reasons, show_run, show_waiting
 
     found = ask(options.store, lambda client: client.inspect.overview(options.run, lines=MAX_LINES))
     show_run(found.row, found.report, found.parameters, found.owner)
-    show_waiting(found.waiting)
+    show_waiting(found.waiting, of_store=not is_server_url(options.store))
     show_reasons([(one.task, one.logs) for one in found.reasons], found.more)
     return FINE
 
