@@ -221,7 +221,7 @@ _NOTHING_ASKED: Final = EffectivePlacement({}, None)
 
 
 class Placements:
-    """What the calls of a plan ask of workers together with all that is around them (RT-138).
+    """What the calls of a plan ask of workers together with all that is around them (RT-136).
 
     Law: each combination is made once, and equal ones are one object: what is kept is bounded by what the document says,
     and not by how many containers a run makes.

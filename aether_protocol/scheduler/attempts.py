@@ -73,7 +73,7 @@ class TaskAssignment(Struct, gc=False):
     the (name, key) of the secrets that the run has used so far. `elapsed_us` is how long the attempt ran before it was
     lost with its engine, where the executor does what is left of it. `namespace` is that of the workflow. `filled`: it
     holds the texts of secrets by now, and stays where it is. `placement` is what all levels together ask of its worker, None
-    where they ask nothing (RT-138).
+    where they ask nothing (RT-136).
     """
 
     ref: AttemptRef

@@ -175,7 +175,7 @@ def _conditions(call: Call, scope: _Scope, entry: PreviewEntry) -> None:
 
 
 def _demands(asked: Placement | None, resources: Resources | None) -> list[str]:
-    """What it asks of a worker, by all that is around it (RT-138)."""
+    """What it asks of a worker, by all that is around it (RT-136)."""
     found = []
     if asked is not None:
         labels = {"pool": asked.pool, "selector": asked.selector, "prefer": asked.prefer}

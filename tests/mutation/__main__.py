@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,7 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "aether_protocol"
 CASES = Path(__file__).with_name("judge.py")
 SEEDS = Path(__file__).with_name("judge_simulation.py")
-LIMIT_S = 120  # of one process: a fault may make it hang
+LIMIT_S = 120.0  # of one process: a fault may make it hang
+LONGER = 5  # times as long as it takes without any fault, where that is more: the machine may be busy
 TESTS_LIMIT_S = 300  # of a file of tests
 MANY = 400  # seeds by which a fault must have been detected
 SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.FAULTS)
@@ -66,6 +68,7 @@ class Copy:
 
     def __init__(self, folder: Path, script: Path, arguments: Sequence[str]) -> None:
         self.folder = folder
+        self.limit_s = 0.0
         self.script = script
         self.arguments = arguments
         shutil.copytree(PACKAGE, folder / PACKAGE.name)
@@ -74,7 +77,10 @@ class Copy:
     def judge(self, fault: Fault | None) -> dict[str, Any]:
         """What the judge says to `fault`, or to the package as it is."""
         if fault is None:
-            return self._run("")
+            began = time.monotonic()
+            told = self._run("")
+            self.limit_s = max(LIMIT_S, LONGER * (time.monotonic() - began))
+            return told
         path = self.folder / PACKAGE.name / fault.file
         text, stamp = path.read_text("utf-8"), path.stat()
         path.write_text(text.replace(fault.old, fault.new), "utf-8")
@@ -107,9 +113,9 @@ class Copy:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-P", str(self.script), str(self.folder), rule, *self.arguments]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=self.limit_s or None, check=False)
         except subprocess.TimeoutExpired:
-            return {"case": f"(hangs for {LIMIT_S} s)", "file": "", "outcome": "failed", "why": ""}
+            return {"case": f"(hangs for {self.limit_s:.0f} s)", "file": "", "outcome": "failed", "why": ""}
         if done.returncode:
             return {"broken": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
         told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
