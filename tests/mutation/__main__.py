@@ -113,7 +113,9 @@ class Copy:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-P", str(self.script), str(self.folder), rule, *self.arguments]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=self.limit_s or None, check=False)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=self.limit_s or None, check=False
+            )
         except subprocess.TimeoutExpired:
             return {"case": f"(hangs for {self.limit_s:.0f} s)", "file": "", "outcome": "failed", "why": ""}
         if done.returncode:
