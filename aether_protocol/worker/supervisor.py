@@ -48,6 +48,7 @@ KILL_AT: Final = 0.9  # then kill it: of 30 s that leaves 3 s for a clock that r
 
 
 _ASK_S: Final = 0.1  # after which it is asked what is stored of logs that were sent
+_LONGEST_ASK_S: Final = 1.0  # the same, where the store is away
 _RESEND_LOGS_S: Final = 5.0  # without an answer: then they are sent again
 _LOG_TRIES: Final = 60  # then they are dropped: a store may be away for minutes
 _LAST_LOGS_S: Final = 10.0  # for logs, before a worker leaves
@@ -313,11 +314,12 @@ class Supervisor:
 
     async def _log_loop(self) -> None:
         """Ask for what is stored of logs that were sent, and send again what is not."""
-        logs, waits = self._outbox.logs, LogPatience(_RESEND_LOGS_S, _LOG_TRIES)
+        logs, waits, pause = self._outbox.logs, LogPatience(_RESEND_LOGS_S, _LOG_TRIES), _ASK_S
         while True:
             await logs.flying.wait()
-            await self._clock.sleep(_ASK_S)
+            await self._clock.sleep(pause)
             if not logs.flying.is_set():
+                pause = _ASK_S
                 continue
             sent = self._clock.now()
             try:
@@ -327,6 +329,7 @@ class Supervisor:
             self._answered(sent)
             logs.acknowledged(receipt.logged)
             waits.look(logs, self._clock.now())
+            pause = _ASK_S if receipt.logged else min(2 * pause, _LONGEST_ASK_S)
 
     async def _send_last_logs(self) -> None:
         """What is left of logs when the worker leaves."""

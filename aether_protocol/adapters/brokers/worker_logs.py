@@ -8,6 +8,7 @@ session of their worker that lives, so they may follow the result of their attem
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Container
 from functools import partial
 from typing import Final, Literal
@@ -49,6 +50,7 @@ class WorkerLogs:
         self._tokens = tokens
         self._secrets = secrets
         self._known: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes are stored
+        self._open = Counter[int]()  # by delivery: pieces of which it is not known yet whether they are stored
         self._wanted: dict[tuple[int, str], int] = {}  # and from where on it is to come again, since something was lost
         self._sessions: dict[str, _SessionLogs] = {}
 
@@ -74,6 +76,7 @@ class WorkerLogs:
         start = max(log.offset, known)
         masker = self._secrets.of(holding.ref.run_id).masker
         logs.open.add((name, end))
+        self._open[holding.number] += 1
         part = LogPart(
             holding.number,
             end - start,
@@ -83,8 +86,11 @@ class WorkerLogs:
         self.sink.logged(holding.ref, log.stream, text if masker is None else masker.text(text), start, part=part)
 
     def _stored(self, session: str, number: int, name: Name, end: int) -> None:
+        self._open[number] -= 1
         known = self._known.setdefault(number, {})
         known[name[1]] = max(known.get(name[1], 0), end)
+        if self._wanted.get((number, name[1]), end) < end:
+            self._wanted[number, name[1]] = end  # it came twice: what was lost of it is there
         logs = self._sessions.get(session)
         if logs is not None:
             logs.open.discard((name, end))
@@ -92,6 +98,10 @@ class WorkerLogs:
 
     def _lost(self, session: str, number: int, name: Name, place: tuple[int, int]) -> None:
         start, end = place
+        self._open[number] -= 1
+        start = max(start, self._known.get(number, {}).get(name[1], 0))
+        if start >= end:
+            return  # it came twice, and is stored: its worker does not send it again
         self._wanted[number, name[1]] = min(start, self._wanted.get((number, name[1]), start))
         if len(self._wanted) > _WANTED:
             del self._wanted[next(iter(self._wanted))]
@@ -130,7 +140,10 @@ class WorkerLogs:
 
     def forget(self, open_ones: Container[int]) -> None:
         """Keep what is known of these deliveries alone: of others the store knows it."""
-        self._known = {number: known for number, known in self._known.items() if number in open_ones}
+        self._open = +self._open
+        self._known = {
+            number: known for number, known in self._known.items() if number in open_ones or number in self._open
+        }
 
 
 def _note(logs: _SessionLogs, name: Name, end: int) -> None:

@@ -207,6 +207,27 @@ def test_nothing_is_stored_behind_a_piece_that_was_lost_until_that_comes_again()
     assert logs.receipts("s") == [LogReceipt(token=token, stream="stdout", stored=15)]
 
 
+@pytest.mark.parametrize("lost_first", [True, False])
+def test_a_piece_that_came_twice_and_was_stored_once_is_not_lost(*, lost_first: bool) -> None:
+    tokens = Tokens(KEY)
+    token = tokens.make(Holding(7, AttemptRef("r", "main", 1, 0)))
+    logs = WorkerLogs(ManualClock(), tokens, SecretBook([]))
+    sink = Sink()
+    logs.sink = sink  # type: ignore[assignment]
+    for offset, text in ((0, "one"), (0, "one")):
+        logs.take("s", LogReport(token=token, stream="stdout", offset=offset, text=text), [])
+    if lost_first:
+        sink.parts[0].lost()
+        sink.parts[1].stored()
+    else:
+        sink.parts[0].stored()
+        logs.forget([])
+        sink.parts[1].lost()
+    assert logs.receipts("s") == [LogReceipt(token=token, stream="stdout", stored=3)]
+    logs.take("s", LogReport(token=token, stream="stdout", offset=3, text="two"), [])
+    assert len(sink.parts) == 3, "its worker sends no more of the first"
+
+
 def test_logs_that_the_store_refuses_are_lost_with_all_that_came_meanwhile() -> None:
     async def go() -> None:
         told: list[str] = []
