@@ -189,6 +189,11 @@ class EventEntry(Sequence[EventRecord]):
     def __len__(self) -> int:
         return len(self._records())
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._records() == [*other]
+
+    __hash__ = None  # type: ignore[assignment]
+
     def _records(self) -> list[EventRecord]:
         if self._made is None:
             self._made = list(step_records(self._state, self._step))
