@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.e2e.process import aether, read_until
+from tests.e2e.process import AETHER, aether, environment, read_until
 from tests.e2e.servers import Served, script, served, wait_for, working
 
 WAITS = "until test -e {0}/open; do echo tick; sleep 0.05; done"
@@ -30,6 +32,8 @@ def limit_files(server: Served, size: int) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of another process are Linux's")
 def test_a_full_disk_of_the_server_refuses_new_runs_and_loses_none(tmp_path: Path) -> None:
+    document = tmp_path / "large.json"
+    document.write_text(json.dumps(script("echo " + "y" * 200_000)))
     with served(tmp_path, "--no-workers") as server, working(server.url) as worker:
         worker.connected()
         run = server.submit(WAITS.format(tmp_path) + "; echo $((6 * 7)) >> result; cat result")
@@ -38,22 +42,26 @@ def test_a_full_disk_of_the_server_refuses_new_runs_and_loses_none(tmp_path: Pat
         refused = httpx.post(f"{server.url}/v1/runs", json={"document": script("echo " + "x" * 200_000)}, timeout=60)
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable"), refused.text
         assert "disk" in refused.json()["detail"]
-        shown = aether("run", "-", "--detach", "--server", server.url, text=_document())
-        assert shown.returncode == 9, shown.stderr
-        assert "disk" in shown.stderr
+        waits = subprocess.Popen(
+            [*AETHER, "run", str(document), "--detach", "--server", server.url],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert "disk" in read_until(waits.stderr, "trying again")
         (tmp_path / "open").touch()  # its result finds no room
         said = read_until(server.process.stderr, "disk")
         assert "Traceback" not in said
         assert server.call("GET", f"/runs/{run}")["phase"] == "Running", "what was recorded is still shown"
         limit_files(server, before)
         assert server.result(run)["phase"] == "Succeeded"
+        begun, _ = waits.communicate(timeout=60)
+        assert waits.returncode == 0, "there was room in time"
+        assert server.result(begun.strip())["phase"] == "Succeeded"
         store = f"sqlite:{tmp_path}/runs.db"
         wait_for(lambda: aether("logs", run, "--store", store).stdout.splitlines()[-1:] == ["main.job | 42"])
         assert aether("db", "check", "--store", store).returncode == 0
-
-
-def _document() -> str:
-    return httpx.Request("POST", "http://127.0.0.1", json=script("echo " + "y" * 200_000)).content.decode()
 
 
 CLOCK = """
