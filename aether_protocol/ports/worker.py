@@ -138,7 +138,8 @@ class ProgressReport(_Message, kw_only=True):
 
 
 class WorkReport(_Message, kw_only=True, omit_defaults=True):
-    """What became of deliveries, in this order: starts, progress, logs, results, deaths, returns."""
+    """What became of deliveries, in this order: starts, progress, logs, results, deaths, returns. `log_bytes_dropped`: how many
+    bytes of logs the worker had no room for, since the last report that was answered."""
 
     started: _Tokens = field(default_factory=list)
     progress: Annotated[list[ProgressReport], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
@@ -146,6 +147,7 @@ class WorkReport(_Message, kw_only=True, omit_defaults=True):
     results: Annotated[list[ResultReport], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
     died: Annotated[list[DiedReport], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
     returned: Annotated[list[ReturnedReport], Meta(max_length=MOST_LISTED)] = field(default_factory=list)
+    log_bytes_dropped: _Count = 0
 
 
 class LogReceipt(_Message, kw_only=True):

@@ -63,6 +63,7 @@ class ServerMetrics:
         runs.registry.register(Now())
         if broker is not None:
             broker.watchers.append(self._ordered)
+            broker.log_drops.append(runs.log_dropped)
 
     def _ordered(self, command: c.Command, now: int) -> None:
         """The fleet ordered something."""

@@ -71,6 +71,7 @@ class Outbox:
         report.progress += self._progress.values()
         self._progress = {}
         report.logs = self.logs.take()
+        report.log_bytes_dropped, self.logs.dropped_bytes = self.logs.dropped_bytes, 0
         self._take_results(report)
         self._is_sending = report != WorkReport()
         return report if self._is_sending else None
@@ -104,6 +105,7 @@ class Outbox:
             returned=report.returned + now.returned,
         )
         self._results.extendleft((0, result) for result in reversed(report.results))
+        self.logs.dropped_bytes += report.log_bytes_dropped
         self.logs.rewind()
         self._filled.set()
 

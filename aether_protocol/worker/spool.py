@@ -81,6 +81,7 @@ class LogSpool:
         self._tail: deque[_Piece] = deque()
         self._tail_bytes = 0
         self._gaps: dict[Name, tuple[int, int]] = {}  # what was dropped: first offset, bytes
+        self.dropped_bytes = 0  # that were not reported yet
         self._mover: asyncio.Task[None] | None = None
         self._warned = False
 
@@ -266,6 +267,7 @@ class LogSpool:
         self._gap((piece.token, piece.stream), piece.offset, piece.size)
 
     def _gap(self, name: Name, first: int, size: int) -> None:
+        self.dropped_bytes += size
         before = self._gaps.get(name)
         self._gaps[name] = (first, size) if before is None else (before[0], before[1] + size)
         self._filled.set()

@@ -134,6 +134,7 @@ class WorkerBroker:
         self._is_paused = False
         self._sessions: dict[str, _Session] = {}
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
+        self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
         self._logs = WorkerLogs(clock, self._tokens, self._secrets)
         self._timer: TimerHandle | None = None
         self._timer_due = 0
@@ -272,6 +273,8 @@ class WorkerBroker:
         session = self._sessions.get(name)
         if session is None and not report.results:
             raise SessionOverError(name)
+        for watch in self.log_drops if report.log_bytes_dropped else ():
+            watch(report.log_bytes_dropped)
         absent = await _absent_of(self._artifacts, self._tokens, report.results)
         now = self.clock.now()
         unknown: list[str] = []

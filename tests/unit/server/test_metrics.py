@@ -17,6 +17,7 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import MOST_NAMES, OTHER, LabelNames, RunMetrics
 from aether_protocol.assembly import open_store
+from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.logs import FLOOD, Logs
 from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import BusyError, PortError
@@ -147,6 +148,20 @@ def test_logs_are_counted_in_bytes_and_what_is_dropped_besides() -> None:
             logs.take(run, 0, 1, "stdout", "x" * 8192)
         dropped = values(metrics.text())["aether_log_bytes_total", (("dropped", "yes"),)] - 20
         assert FLOOD // 2 <= dropped < FLOOD
+
+    asyncio.run(go())
+
+
+def test_what_workers_drop_of_logs_is_counted() -> None:
+    async def go() -> None:
+        broker = WorkerBroker(SystemClock(), b"k" * 32)
+        metrics = ServerMetrics(RunMetrics(), broker)
+        session = broker.hello(Hello(worker="w", protocols=[1], executors=[], slots={"tasks": 1})).session
+        broker.start(Ear())
+        await broker.report(session, WorkReport(log_bytes_dropped=300))
+        await broker.report(session, WorkReport())
+        await broker.report(session, WorkReport(log_bytes_dropped=4))
+        assert values(metrics.runs.text())["aether_log_bytes_total", (("dropped", "yes"),)] == 304
 
     asyncio.run(go())
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from aether_protocol.ports.worker import LogReceipt, LogReport
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.spool import FLIGHT_BYTES, HEAD_BYTES, TAIL_BYTES, LogSpool
 
 pytestmark = pytest.mark.rule("RT-133")
@@ -102,6 +104,7 @@ def test_the_oldest_goes_with_a_note_in_its_place(tmp_path: Path) -> None:
         dropped = int(note.text.split()[0].removeprefix("["))
         kept = reader.texts["t", "stdout"]
         assert len(kept) + dropped == len(one)
+        assert spool.dropped_bytes == dropped, "to be reported"
         assert kept == one[: note.offset] + one[note.offset + dropped :]
         assert 2 * MB < len(kept) < 2 * HEAD_BYTES + 3 * MB + TAIL_BYTES
 
@@ -156,3 +159,24 @@ def test_a_folder_that_cannot_be_written_to_costs_text_alone(tmp_path: Path) -> 
         assert reader.notes
 
     run(body, tmp_path / "file" / "logs")
+
+
+def test_what_is_dropped_is_reported_once_also_where_the_server_is_away(tmp_path: Path) -> None:
+    async def go() -> None:
+        outbox = Outbox(ManualClock(), tmp_path, 2 * MB)
+        await fill(outbox.logs, 12 * MB)
+        report = outbox.take()
+        assert report is not None
+        assert report.log_bytes_dropped > MB
+        outbox.put_back(report)
+        again = outbox.take()
+        assert again is not None
+        assert again.log_bytes_dropped == report.log_bytes_dropped
+        outbox.arrived()
+        outbox.logs.rewind()
+        last = outbox.take()
+        assert last is not None
+        assert last.log_bytes_dropped == 0
+        outbox.logs.close()
+
+    asyncio.run(go())
