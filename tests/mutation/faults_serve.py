@@ -14,9 +14,58 @@ GUARDED = "tests/unit/service/test_guarded.py"
 GATE = "tests/unit/server/test_gate.py"
 ARTIFACTS = "tests/unit/server/test_artifacts.py"
 ADVERSARY = "tests/unit/server/test_adversary.py"
+TRACES = "tests/unit/engine/test_traces.py"
 SECRETS = "tests/unit/secrets/test_namespaces.py"
 
 FAULTS = (
+    Fault(
+        "RT-137",
+        "attempts are given the span of their run",
+        "adapters/telemetry/traced.py",
+        "if above is not None and above.sampled:",
+        "if above is None:",
+        TRACES,
+    ),
+    Fault(
+        "RT-137",
+        "what a lost engine had not sent is not sent again",
+        "adapters/telemetry/run_spans.py",
+        "for span in found if lost else ():",
+        "for span in ():",
+        TRACES,
+    ),
+    Fault(
+        "RT-137",
+        "a retry is not linked to what it retries",
+        "engine/submission.py",
+        "trace_link=own_context(before),",
+        "trace_link=None,",
+        TRACES,
+    ),
+    Fault(
+        "RT-137",
+        "all attempts of a task have one span",
+        "views/spans.py",
+        "{ref.task_run_id} {ref.attempt} {ref.epoch}",
+        "{ref.task_run_id} {ref.epoch}",
+        TRACES,
+    ),
+    Fault(
+        "RT-137",
+        "what is not sampled is recorded all the same",
+        "adapters/telemetry/run_spans.py",
+        "trace if trace is not None and trace.context.sampled else None",
+        "trace",
+        TRACES,
+    ),
+    Fault(
+        "RT-137",
+        "a trace begins anew in each run",
+        "engine/api.py",
+        "if header.trace_context is None:",
+        "if self.begin_trace is not None:",
+        TRACES,
+    ),
     Fault(
         "RT-125",
         "a key that is known gives its run whatever is asked for",
