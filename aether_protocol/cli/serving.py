@@ -10,7 +10,7 @@ import asyncio
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from aether_protocol.cli.configured import debugs
+from aether_protocol.cli.configured import configuration, debugs
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.process import freeze, leave, log_to
@@ -31,6 +31,7 @@ from aether_protocol.service.run_host import HostEvent
 if TYPE_CHECKING:
     from aether_protocol.ports.store import Store
     from aether_protocol.server.host import HostSettings
+    from aether_protocol.server.oidc.provider import OidcSettings
 
 _EXTRA = ("litestar", "uvicorn", "httpx2")
 
@@ -41,6 +42,27 @@ def require_server(command: str) -> None:
     if missing:
         hint, verb = "pip install 'aether-protocol[server]'", "is" if len(missing) == 1 else "are"
         raise UsageError(f"'{command}' needs {', '.join(missing)}, which {verb} not installed", hint=hint)
+
+
+def oidc_settings() -> OidcSettings | None:
+    """Where people log in, as [oidc] and [auth.roles] say; None: with tokens alone. Raises UsageError."""
+    from aether_protocol.assembly.configuration.sections import AuthSection, OidcSection
+
+    given = configuration().section(OidcSection)
+    if given.issuer is None:
+        return None
+    from aether_protocol.server.oidc.provider import OidcSettings
+    from aether_protocol.server.oidc.roles import read_roles
+
+    return OidcSettings(
+        issuer=given.issuer,
+        client_id=given.client_id or "",
+        client_secret=given.client_secret,
+        scopes=given.scopes,
+        groups=given.groups,
+        session_s=given.session,
+        grants=read_roles(configuration().section(AuthSection).roles),
+    )
 
 
 def serve(hosting: HostingOptions, settings: HostSettings, *, tier: str | None) -> None:

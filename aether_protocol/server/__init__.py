@@ -17,7 +17,7 @@ its caller; `app.make_app` puts routes and parts together. All of it needs the e
 Modules by role:
 
     put together     app, parts, host, reports, known_workers
-    who may ask      gate, access, login, bounds
+    who may ask      gate, access, login, oidc, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
     other edges      grpc
     for all edges    worker_calls, metrics

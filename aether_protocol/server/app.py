@@ -61,6 +61,10 @@ def make_app(parts: ServerParts) -> Litestar:
     if parts.client is not None:
         routes += [RunController, InspectionController, PlanController, StoreController, *feeds.ROUTES]
         routes += [DocumentController, ScheduleController, validate]
+    if parts.oidc is not None:
+        from aether_protocol.server.oidc.login import begin_oidc, end_oidc  # here: few servers have a provider
+
+        routes += [begin_oidc, end_oidc]
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:

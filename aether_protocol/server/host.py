@@ -64,6 +64,7 @@ from aether_protocol.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from aether_protocol.assembly.configuration import Configuration
+    from aether_protocol.server.oidc.provider import OidcProvider, OidcSettings
 
 RECOVER_S: Final = 2.0  # between two looks for runs that no engine drives
 STREAMS_S: Final = 2  # how long open connections may take to end
@@ -92,6 +93,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         metrics_port: a port of its own for it, 0 a free one; None: that of HTTP.
         documents: a folder whose documents are applied, and followed.
         modules: whose `executors` and `functions` the embedded worker has besides the installed ones.
+        oidc: where people log in; None: with tokens alone.
         secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
     """
 
@@ -115,6 +117,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     library: Sequence[str] = ()
     documents: str | None = None
     modules: Sequence[str] = ()
+    oidc: OidcSettings | None = None  # type: ignore[name-defined,unused-ignore]
     configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
 
     def check(self) -> None:
@@ -144,6 +147,7 @@ class ServerHost:
         self._store = store
         self._settings = settings
         self._report = report
+        self._oidc = None if settings.oidc is None else _provider(settings.oidc)
         self._reports = RunReports(self._reported)
         self._ready = False
         self.access = AccessRules()
@@ -198,7 +202,8 @@ class ServerHost:
                 disabled = settings.configuration.disabled_executors() if settings.configuration is not None else {}
                 self._offers = await asyncio.to_thread(offers_of, None, settings.modules, without=disabled)
             self._tokens = StoredTokens(store.tokens, WallClock())
-            tokens = self._tokens if await store.tokens.list() else None  # also where all of them were revoked
+            known = settings.oidc is not None or bool(await store.tokens.list())  # also where all of them were revoked
+            tokens = self._tokens if known else None
             self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
             term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
             artifacts = artifacts_of(store)
@@ -267,6 +272,8 @@ class ServerHost:
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
             access=self.access,
+            oidc=self._oidc,
+            make_session=self._tokens.add_session,
             artifacts=ArtifactTransfers(self.engine.artifacts),
             metrics=measured,
             shows_metrics=self._metrics_socket is None,
@@ -449,6 +456,12 @@ class _HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _provider(settings: OidcSettings) -> OidcProvider:
+    from aether_protocol.server.oidc.provider import OidcProvider  # here: few servers have one
+
+    return OidcProvider(settings)
 
 
 def _listen(host: str, port: int) -> socket.socket:

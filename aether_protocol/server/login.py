@@ -50,7 +50,7 @@ async def login(data: JSONBody[LoginRequest], request: _Any) -> Response[dict[st
     if caller.kind != "person":
         raise ApiError(403, "forbidden", f"the token of a {caller.kind} is not for people", hint="send it as a bearer token")
     answer = Response(_shown(caller, csrf_of(data.token)), headers={"cache-control": "no-store"})
-    answer.set_cookie(_cookie(request, data.token))
+    answer.set_cookie(session_cookie(request, data.token))
     return answer
 
 
@@ -58,7 +58,7 @@ async def login(data: JSONBody[LoginRequest], request: _Any) -> Response[dict[st
 async def logout(request: _Any) -> Response[None]:
     """Let the browser forget the token. The token itself counts on; an admin revokes it."""
     answer = Response(None, status_code=204)
-    answer.set_cookie(_cookie(request, "", max_age=0))
+    answer.set_cookie(session_cookie(request, "", max_age=0))
     return answer
 
 
@@ -74,8 +74,14 @@ def _shown(caller: Caller, csrf: str | None) -> dict[str, Any]:
     return {"name": caller.name, "kind": caller.kind, "roles": dict(caller.roles), "csrf": csrf}
 
 
-def _cookie(request: _Any, value: str, max_age: int | None = None) -> Cookie:
+def is_secure(request: _Any) -> bool:
+    """Whether browsers reach this server by TLS alone."""
     public = parts_of(request.app.state).public_url or ""
-    is_secure = request.scope["scheme"] == "https" or public.startswith("https:")
-    name = cookie_name(is_secure=is_secure)
-    return Cookie(key=name, value=value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="strict")
+    return request.scope["scheme"] == "https" or public.startswith("https:")
+
+
+def session_cookie(request: _Any, value: str, max_age: int | None = None) -> Cookie:
+    """Make the cookie that stands for a token."""
+    secure = is_secure(request)
+    name = cookie_name(is_secure=secure)
+    return Cookie(key=name, value=value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="strict")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from litestar.datastructures import State
@@ -20,8 +20,10 @@ from aether_protocol.service.access.scope import NamespaceDirectory
 
 if TYPE_CHECKING:
     from aether_protocol.server.metrics import ServerMetrics
+    from aether_protocol.server.oidc.provider import OidcProvider
 
 MOST_BODY_BYTES: Final = 10 * 2**20
+SessionMaker = Callable[[str, Mapping[str, str], float], Awaitable[tuple[str, Caller]]]  # of a name, roles and seconds
 
 
 def _always() -> bool:
@@ -39,6 +41,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
+        oidc: where people log in; None: with tokens alone.
+        make_session: makes the token of a person who logged in there.
         artifacts: what workers fetch and send; None: tasks with artifacts end in an Error there.
         metrics: what is counted; None: nothing is.
         shows_metrics: whether `/metrics` answers with it here.
@@ -54,6 +58,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     workers: WorkerBroker | None = None
     known_workers: KnownWorkers | None = None
     access: AccessRules = AccessRules()
+    oidc: OidcProvider | None = None  # type: ignore[name-defined,unused-ignore]
+    make_session: SessionMaker | None = None
     artifacts: ArtifactTransfers | None = None
     metrics: ServerMetrics | None = None
     shows_metrics: bool = True

@@ -58,7 +58,7 @@ def test_a_run_of_a_command_continues_the_trace_of_its_caller(tmp_path: Path) ->
 def test_a_backend_that_is_away_changes_nothing_about_a_run(tmp_path: Path) -> None:
     with backend() as at:
         url = at.url
-    path = document(tmp_path, "echo $TRACEPARENT > seen; cp seen $OLDPWD/seen 2>/dev/null; true")
+    path = document(tmp_path, "true")
     ended = aether("run", path, "--store", f"sqlite:{tmp_path}/x.db", cwd=tmp_path, AETHER_TRACING_ENDPOINT=url)
     assert ended.returncode == 0
     assert ended.stderr.count("spans cannot be sent") == 1

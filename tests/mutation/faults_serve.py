@@ -15,9 +15,34 @@ GATE = "tests/unit/server/test_gate.py"
 ARTIFACTS = "tests/unit/server/test_artifacts.py"
 ADVERSARY = "tests/unit/server/test_adversary.py"
 TRACES = "tests/unit/engine/test_traces.py"
+OIDC = "tests/e2e/test_oidc.py"
 SECRETS = "tests/unit/secrets/test_namespaces.py"
 
 FAULTS = (
+    Fault(
+        "RT-143",
+        "a login is ended by another browser",
+        "server/oidc/login.py",
+        "if login is None or not hmac.compare_digest(login.state.encode(), given.encode()):",
+        "if login is None:",
+        OIDC,
+    ),
+    Fault(
+        "RT-143",
+        "the ID token of another login counts",
+        "server/oidc/provider.py",
+        '"nonce": {"essential": True, "value": login.nonce},\n        }\n        given = {"nonce": login.nonce, ',
+        '}\n        given = {',
+        OIDC,
+    ),
+    Fault(
+        "RT-143",
+        "a person without a role gets a token",
+        "server/oidc/provider.py",
+        "if not roles:",
+        "if False:",
+        OIDC,
+    ),
     Fault(
         "RT-137",
         "attempts are given the span of their run",

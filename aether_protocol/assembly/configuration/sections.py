@@ -220,6 +220,43 @@ class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class OidcSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where people log in to the server: a provider of OpenID Connect (RT-143; the extra `[oidc]`)."""
+
+    issuer: Annotated[
+        str | None, _says("The provider, as it writes itself. Unless given, people log in with tokens.", "AETHER_OIDC_ISSUER")
+    ] = None
+    client_id: Annotated[str | None, _says("The name by which it knows this server.", "AETHER_OIDC_CLIENT_ID")] = None
+    client_secret: Annotated[
+        str | None,
+        _says("The secret that goes with it; a public client has none. Shown as `***`.", "AETHER_OIDC_CLIENT_SECRET",
+              form="secret"),
+    ] = None
+    scopes: Annotated[
+        list[str], _says("What is asked for beside `openid`.", "AETHER_OIDC_SCOPES", form="part")
+    ] = field(default_factory=lambda: ["profile", "email"])
+    groups: Annotated[
+        str, _says("The claim of the ID token that lists the groups of a person.", "AETHER_OIDC_GROUPS")
+    ] = "groups"
+    session: Annotated[
+        Annotated[float, Meta(ge=60, le=31_536_000)],
+        _says("How many seconds a login counts; roles are read anew at the next one.", "AETHER_OIDC_SESSION"),
+    ] = 28_800
+
+
+class AuthSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What people may do who log in at the provider of `[oidc]`."""
+
+    roles: Annotated[
+        dict[str, str | list[str]],
+        _says(
+            "The roles of groups: `GROUP = \"ROLE\"` in all namespaces, `\"ROLE@NAMESPACE\"` in one, or a list of these; "
+            "`*` in place of a group stands for each person.",
+            "",
+        ),
+    ] = field(default_factory=dict)
+
+
 class MetricsSection(Struct, frozen=True, forbid_unknown_fields=True):
     """What the server says of itself to Prometheus."""
 
@@ -306,6 +343,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "passivation": PassivationSection,
     "limits": LimitsSection,
     "server": ServerSection,
+    "oidc": OidcSection,
+    "auth": AuthSection,
     "metrics": MetricsSection,
     "tracing": TracingSection,
     "logging": LoggingSection,

@@ -64,6 +64,8 @@ class Setting(Struct, frozen=True):
             return f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
         if inner is float:
             return "a number of seconds"
+        if get_origin(inner) is dict:
+            return "a table of roles by group"
         return {bool: "true or false", str: _WANTED.get(self.form, "text")}[inner]
 
     def check(self, value: Json) -> Json:
@@ -84,14 +86,16 @@ class Setting(Struct, frozen=True):
             raise UsageError(self.wanted, hint=did_you_mean(value, self.choices) if isinstance(value, str) else None) from None
         except UsageError as error:
             raise UsageError(self.wanted, hint=error.hint) from None
-        if self.form not in ("", "share") and not all(one and "\0" not in one for one in _as_list(value)):
+        if self.form not in ("", "share", "secret") and not all(one and "\0" not in one for one in _as_list(value)):
             raise UsageError(self.wanted)
         if self.form == "pairs" and not all("=" in one.strip("=") for one in _as_list(value)):
             raise UsageError(self.wanted)
         return value
 
     def shown(self, value: Json) -> Json:
-        """The value as it may be shown and recorded: without passwords, and without what headers say."""
+        """The value as it may be shown and recorded: without passwords and secrets, and without what headers say."""
+        if self.form == "secret" and value:
+            return "***"
         if self.form == "pairs" and value:
             pairs = value if isinstance(value, list) else [str(value)]
             return [f"{one.partition('=')[0]}=***" if isinstance(one, str) and "=" in one else "***" for one in pairs]

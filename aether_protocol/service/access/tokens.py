@@ -167,6 +167,13 @@ class StoredTokens:
             self._known[id_] = now, kept
         return kept
 
+    async def add_session(self, name: str, roles: Mapping[str, str], seconds: float) -> tuple[str, Caller]:
+        """Make the token of a person who logged in elsewhere: its text, and whose it is. Raises UsageError, PortError."""
+        now = self._clock.wall()
+        text, kept = make_token("person", name, roles, now, expires_at=now + round(seconds * 1_000_000))
+        await self._store.add(kept)
+        return text, caller_of_token(kept)
+
     async def write_uses(self) -> None:
         """Write when tokens were used last. Where the store is away, the next one tries again."""
         self._written_at = self._clock.wall()

@@ -177,6 +177,7 @@ def _check(options: ServeOptions) -> None:
 
 def _settings(options: ServeOptions) -> HostSettings:
     from aether_protocol.cli.configured import configuration
+    from aether_protocol.cli.serving import oidc_settings
     from aether_protocol.server.host import HostSettings
 
     settings = HostSettings(
@@ -200,6 +201,7 @@ def _settings(options: ServeOptions) -> HostSettings:
         library=options.library,
         documents=options.documents,
         modules=options.modules,
+        oidc=oidc_settings(),
         configuration=configuration(),
     )
     try:
