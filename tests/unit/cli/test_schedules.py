@@ -334,7 +334,8 @@ def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
     made += [left_out_entry(stored(), 0, "r", "why"), recovered_entry(state), suspended_entry(state, ["a"], "")]
     made += [ended_entry(state), lost_entry("r", "why"), failure_entry("r", "why"), deleted_entry(["r"])]
     made += [applied_entry(["created Workflow default/flow"])]
-    made += [serving_entry("http://127.0.0.1:1", "memory", local=True, cron=True), stopping_entry(1), served_entry()]
+    served = serving_entry("http://127.0.0.1:1", "memory", local=True, cron=True, grpc_url="http://127.0.0.1:2")
+    made += [served, stopping_entry(1), served_entry()]
     made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
     source = Path(journal.__file__).read_text("utf-8")
     kinds = {*journal.KINDS.values(), *re.findall(r'JournalEntry\(\s*"(\w+)"', source)}
