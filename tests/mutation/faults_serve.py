@@ -18,6 +18,9 @@ TRACES = "tests/unit/engine/test_traces.py"
 OIDC = "tests/e2e/test_oidc.py"
 SECRETS = "tests/unit/secrets/test_namespaces.py"
 
+APPLY = "tests/unit/service/test_apply.py"
+FOLDER = "tests/unit/service/test_folder.py"
+
 FAULTS = (
     Fault(
         "RT-143",
@@ -90,6 +93,44 @@ FAULTS = (
         "if header.trace_context is None:",
         "if self.begin_trace is not None:",
         TRACES,
+        "RT-127",
+        "what something refers to is removed without a word",
+        "service/documents/remove.py",
+        "    if users and not force:\n",
+        "    if users and force:\n",
+        APPLY,
+    ),
+    Fault(
+        "RT-127",
+        "a template is applied that breaks what is stored",
+        "service/documents/weigh.py",
+        "    reading.diagnostics += await _broken_users(given.workspace, store, new, stored)\n",
+        "",
+        APPLY,
+    ),
+    Fault(
+        "RT-128",
+        "a folder is applied while it still changes",
+        "service/documents/folder.py",
+        "        if stamps == self._applied or not settled:\n",
+        "        if stamps == self._applied:\n",
+        FOLDER,
+    ),
+    Fault(
+        "RT-128",
+        "a faulty file holds up all others",
+        "service/documents/folder.py",
+        "                left = {name: text for name, text in left.items() if name not in found}\n",
+        "                left = {}\n",
+        FOLDER,
+    ),
+    Fault(
+        "RT-128",
+        "what is gone from a folder is not marked",
+        "service/documents/folder.py",
+        "now[key] = one if one.state == GONE else _mark(one.file, GONE, at, about=key[1:])",
+        "now[key] = one",
+        FOLDER,
     ),
     Fault(
         "RT-125",
