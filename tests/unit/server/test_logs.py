@@ -160,11 +160,17 @@ def test_a_session_that_is_over_brings_no_logs_out_of_order(tmp_path: Path) -> N
         side = Side(tmp_path)
         async with side.engine:
             side.hello([])
-            await side.engine.submit(workflow())
+            run = await side.engine.submit(workflow())
             item = await side.work()
             late = WorkReport(logs=[LogReport(token=item.token, stream="stdout", offset=6, text="late")])
             with pytest.raises(SessionOverError):
                 await side.broker.report("of another server", late)
+            names = ("taskRunId", "workflowRunId", "attempt", "epoch")
+            late.results = [ResultReport(token=item.token, result={**{name: item.assignment[name] for name in names}, "code": 0})]
+            receipt = await side.broker.report("of another server", late)
+            assert (receipt.recorded, receipt.logged) == ([item.token], []), "a result counts, whoever brings it"
+            await client_of(side.engine).runs.wait(run)
+            assert await side.text(run) == ""
 
     asyncio.run(go())
 
