@@ -166,7 +166,8 @@ def test_a_session_that_is_over_brings_no_logs_out_of_order(tmp_path: Path) -> N
             with pytest.raises(SessionOverError):
                 await side.broker.report("of another server", late)
             names = ("taskRunId", "workflowRunId", "attempt", "epoch")
-            late.results = [ResultReport(token=item.token, result={**{name: item.assignment[name] for name in names}, "code": 0})]
+            given = {**{name: item.assignment[name] for name in names}, "code": 0}
+            late.results = [ResultReport(token=item.token, result=given)]
             receipt = await side.broker.report("of another server", late)
             assert (receipt.recorded, receipt.logged) == ([item.token], []), "a result counts, whoever brings it"
             await client_of(side.engine).runs.wait(run)
