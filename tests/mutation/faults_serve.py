@@ -93,6 +93,8 @@ FAULTS = (
         "if header.trace_context is None:",
         "if self.begin_trace is not None:",
         TRACES,
+    ),
+    Fault(
         "RT-127",
         "what something refers to is removed without a word",
         "service/documents/remove.py",
