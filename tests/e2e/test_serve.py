@@ -137,9 +137,9 @@ def test_what_cannot_be_is_wrong_usage(tmp_path: Path, options: tuple[str, ...],
 
 def test_settings_of_a_file_count_and_flags_win(tmp_path: Path) -> None:
     (tmp_path / "aether.toml").write_text("[server]\nhttp_port = 1\nhost = 'localhost'\n[persistence]\nmode = 'snapshot'\n")
-    with served(tmp_path, "--grpc-port", "7233", "--no-workers", "--no-cron", AETHER_CONFIG="") as server:
+    with served(tmp_path, "--grpc-port", "0", "--no-workers", "--no-cron", AETHER_CONFIG="") as server:
         assert server.url.startswith("http://localhost:")
-        assert "comes with the next release" in server.said
+        assert "; gRPC and HTTP at http://localhost:" in server.said
         assert "with a worker" not in server.said
         run = server.submit("echo hello")
         assert server.call("GET", f"/runs/{run}")["phase"] == "Ready", "no worker is there"
