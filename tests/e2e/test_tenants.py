@@ -124,7 +124,7 @@ def test_a_run_gets_secrets_of_its_own_namespace_alone(tmp_path: Path, remote: b
         for token, space, word in ((at.ours, "ours", OURS), (at.theirs, "theirs", THEIRS), (at.admin, "default", DEFAULT)):
             run, report = at.run(token, reveals(space, "db", "password"))
             assert report["phase"] == "Succeeded", report
-            created = at.ask(token, "GET", f"/runs/{run}/events?limit=1").json()["events"][0]
+            created = at.ask(token, "GET", f"/runs/{run}/events?limit=1").json()["entries"][0][0]
             assert (created["kind"], created["submittedBy"]) == ("RunCreated", at.names[token]), created
             assert word[::-1] in at.logs(token, run)
         run, report = at.run(at.theirs, reveals("theirs", "filed", "key"))
