@@ -61,6 +61,7 @@ class Logs:
     def __init__(self, clock: Clock, store: LogStore | None, wake: Callable[[], None], errors: Observers) -> None:
         self.observers: list[LogObserver] = []
         self.drops: list[Callable[[int], None]] = []  # called with how many bytes were not stored
+        self.losses: list[Callable[[frozenset[int]], None]] = []  # called with the deliveries of which pieces were lost
         self.pending: list[LogLine] = []
         self.due = False
         self._clock = clock
@@ -112,6 +113,8 @@ class Logs:
             self._dropped(line for line in lines if not line.delivery)
             for part in parts:
                 part.lost()
+            for lose in self.losses:
+                lose(frozenset(part.delivery for part in parts))
             for run_id in dict.fromkeys(line.run_id for line in lines):
                 self._errors.failed(error, "logs", run=run_id, severity="warning")
             return

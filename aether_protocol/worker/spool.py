@@ -43,6 +43,7 @@ class _Piece(Struct, array_like=True, gc=False):
     offset: int
     size: int
     text: str
+    dropped: int = 0  # a note: how many bytes it stands for
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -159,10 +160,15 @@ class LogSpool:
             self._forget(one.token, kept, gone)
         self._go_on()
 
-    def give_up(self, token: str) -> None:
-        """Keep nothing of what was sent of a delivery and is not acknowledged: the server does not take it."""
+    def give_up(self, token: str) -> bool:
+        """Drop what was sent of a delivery and is not acknowledged: the server does not take it, and nothing behind it before
+        that comes again; so notes go in its place, as often as it takes. Returns whether text was dropped, not notes alone."""
+        before = self.dropped_bytes
+        for piece in self._flight[token]:
+            self._drop(piece)
         self._forget(token, deque(), self._flight_bytes[token])
         self._go_on()
+        return self.dropped_bytes > before
 
     def _go_on(self) -> None:
         if not self._flight:
@@ -261,15 +267,16 @@ class LogSpool:
             segment.file.close()
         for name, (first, size) in segment.unread.items():
             if size:
+                self.dropped_bytes += size
                 self._gap(name, first, size)
 
     def _drop(self, piece: _Piece) -> None:
-        self._gap((piece.token, piece.stream), piece.offset, piece.size)
+        self.dropped_bytes += 0 if piece.dropped else piece.size
+        self._gap((piece.token, piece.stream), piece.offset, piece.dropped or piece.size)
 
     def _gap(self, name: Name, first: int, size: int) -> None:
-        self.dropped_bytes += size
         before = self._gaps.get(name)
-        self._gaps[name] = (first, size) if before is None else (before[0], before[1] + size)
+        self._gaps[name] = (first, size) if before is None else (min(first, before[0]), before[1] + size)
         self._filled.set()
 
     def _note(self, name: Name) -> LogReport:
@@ -277,7 +284,7 @@ class LogSpool:
         first, size = self._gaps.pop(name)
         text = f"[{size} bytes of the log were dropped]\n"[-size:]
         self._head_bytes += len(text)
-        return self._send(_Piece(*name, first, len(text), text))
+        return self._send(_Piece(*name, first, len(text), text, size))
 
 
 class _Wait(Struct, gc=False):
@@ -311,9 +318,8 @@ class LogPatience:
             if now - wait.since >= self._resend_us:
                 wait.since, wait.sent = now, wait.sent + 1
                 again = again or wait.sent <= self._tries
-                if wait.sent > self._tries:
+                if wait.sent > self._tries and logs.give_up(token):
                     _log.warning("the server does not take a log that was sent %d times: it is dropped", self._tries)
-                    logs.give_up(token)
         if again:
             logs.rewind()
         over = now - 2 * self._resend_us  # what was sent again is on its way by now, or was acknowledged

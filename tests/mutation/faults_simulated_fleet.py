@@ -162,6 +162,22 @@ FAULTS = (
     ),
     Fault(
         "FLEET-12",
+        "what is looked up while the store refuses a piece of the same log is stored without it",
+        "engine/dispatch/late_logs.py",
+        "        logs.losses.append(self._lose)\n",
+        "",
+        tests=LOG_TESTS,
+    ),
+    Fault(
+        "FLEET-12",
+        "a piece of a log that was lost is acknowledged with a later one",
+        "adapters/brokers/worker_logs.py",
+        "        if wanted is not None and wanted < start:",
+        "        if wanted is not None and start < 0:",
+        tests=LOG_TESTS,
+    ),
+    Fault(
+        "FLEET-12",
         "logs of a run that has ended have no place at the next server",
         "engine/dispatch/reports.py",
         "            self._late_logs.take(ref, stream, text, offset or 0, part)\n",

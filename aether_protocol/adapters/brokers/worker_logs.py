@@ -22,16 +22,20 @@ from aether_protocol.ports.worker import LogReceipt, LogReport
 
 SETTLE_S: Final = 1.0  # how long a report of logs alone waits until they are stored
 _SECOND: Final = 1_000_000
-_WANTED: Final = 10_000  # streams of which it is remembered that something was lost
 Name = tuple[str, Literal["stdout", "stderr"]]  # token, stream
 
 
 class _SessionLogs:
-    """What is to be acknowledged to one worker: bytes by delivery and stream, and the pieces that are not stored yet."""
+    """What is to be acknowledged to one worker: bytes by delivery and stream, and the pieces that are not stored yet.
+
+    `wanted`: from where on a stream is to come again, since something of it was lost. It ends with the session: to the next one
+    the worker sends all that is not acknowledged, and another server may have stored it meanwhile.
+    """
 
     def __init__(self) -> None:
         self.stored: dict[Name, int] = {}
         self.open: set[tuple[Name, int]] = set()
+        self.wanted: dict[Name, int] = {}
         self.changed = asyncio.Event()
 
 
@@ -51,7 +55,6 @@ class WorkerLogs:
         self._secrets = secrets
         self._known: dict[int, dict[str, int]] = {}  # by delivery and stream: how many bytes are stored
         self._open = Counter[int]()  # by delivery: pieces of which it is not known yet whether they are stored
-        self._wanted: dict[tuple[int, str], int] = {}  # and from where on it is to come again, since something was lost
         self._sessions: dict[str, _SessionLogs] = {}
 
     def take(self, session: str, log: LogReport, unknown: list[str]) -> None:
@@ -62,11 +65,11 @@ class WorkerLogs:
             return
         logs = self._sessions.setdefault(session, _SessionLogs())
         name: Name = log.token, log.stream
-        wanted = self._wanted.get((holding.number, log.stream))
+        wanted = logs.wanted.get(name)
         if wanted is not None:
             if log.offset > wanted:
                 return  # it is stored behind what was lost, and comes again with that
-            del self._wanted[holding.number, log.stream]
+            del logs.wanted[name]
         end = log.offset + len(log.text.encode("utf-8", "replace"))
         known = self._known.setdefault(holding.number, {}).get(log.stream, 0)
         text = cut_known({log.stream: known}, log.stream, log.text, log.offset)
@@ -80,35 +83,34 @@ class WorkerLogs:
         part = LogPart(
             holding.number,
             end - start,
-            stored=partial(self._stored, session, holding.number, name, end),
-            lost=partial(self._lost, session, holding.number, name, (start, end)),
+            stored=partial(self._stored, logs, holding.number, name, (start, end)),
+            lost=partial(self._lost, logs, holding.number, name, (start, end)),
         )
         self.sink.logged(holding.ref, log.stream, text if masker is None else masker.text(text), start, part=part)
 
-    def _stored(self, session: str, number: int, name: Name, end: int) -> None:
+    def _stored(self, logs: _SessionLogs, number: int, name: Name, place: tuple[int, int]) -> None:
+        start, end = place
         self._open[number] -= 1
+        logs.open.discard((name, end))
+        wanted = logs.wanted.get(name)
+        if wanted is not None and wanted < start:  # to acknowledge it would be to acknowledge what was lost before it
+            logs.changed.set()
+            return
         known = self._known.setdefault(number, {})
         known[name[1]] = max(known.get(name[1], 0), end)
-        if self._wanted.get((number, name[1]), end) < end:
-            self._wanted[number, name[1]] = end  # it came twice: what was lost of it is there
-        logs = self._sessions.get(session)
-        if logs is not None:
-            logs.open.discard((name, end))
-            _note(logs, name, end)
+        if wanted is not None:
+            logs.wanted[name] = max(wanted, end)  # it came twice: what was lost of it is there
+        _note(logs, name, end)
 
-    def _lost(self, session: str, number: int, name: Name, place: tuple[int, int]) -> None:
+    def _lost(self, logs: _SessionLogs, number: int, name: Name, place: tuple[int, int]) -> None:
         start, end = place
         self._open[number] -= 1
         start = max(start, self._known.get(number, {}).get(name[1], 0))
         if start >= end:
             return  # it came twice, and is stored: its worker does not send it again
-        self._wanted[number, name[1]] = min(start, self._wanted.get((number, name[1]), start))
-        if len(self._wanted) > _WANTED:
-            del self._wanted[next(iter(self._wanted))]
-        logs = self._sessions.get(session)
-        if logs is not None:
-            logs.open.discard((name, end))
-            logs.changed.set()
+        logs.wanted[name] = min(start, logs.wanted.get(name, start))
+        logs.open.discard((name, end))
+        logs.changed.set()
 
     async def settled(self, session: str) -> None:
         """Wait until all that a session reported is stored, or for SETTLE_S."""

@@ -1,26 +1,31 @@
 """Keeps logs whose run this engine does not drive: it has ended, it sleeps, or it is not recovered yet.
 
 Law: pieces of one run are stored in the order in which they came. What cannot be looked up now is left, and comes again
-(RT-133); of a run that the store does not have, nothing is wanted.
+(RT-133), and so is what would be stored behind a lost piece of its delivery; of a run that the store does not have, nothing is
+wanted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from msgspec import Struct
 
 from aether_protocol.engine.logs import FLOOD, LogRecord, Logs, path_of
-from aether_protocol.engine.recovery import load_state
+from aether_protocol.engine.recovery import rebuild
 from aether_protocol.errors import BusyError, NotFoundError, PortError
 from aether_protocol.ports.broker import LogPart
 from aether_protocol.ports.store import Store
 from aether_protocol.ports.wire import AttemptRef
 
 _KNOWN: Final = 1_000  # task runs whose place in their run is remembered
+_SMALL: Final = 300  # task runs of which a state is rebuilt within a few milliseconds
+
+_log = logging.getLogger("aether_protocol")
 
 
 class _LatePiece(Struct, gc=False):
@@ -48,6 +53,7 @@ class LateLogs:
         self._size = 0  # characters that wait
         self._known: OrderedDict[AttemptRef, tuple[int, str]] = OrderedDict()  # node and path
         self._asking: set[asyncio.Task[None]] = set()
+        logs.losses.append(self._lose)
 
     def holds(self, run_id: str) -> bool:
         """Whether pieces of this run wait: what comes now comes after them."""
@@ -79,29 +85,46 @@ class LateLogs:
         for task in self._asking:
             task.cancel()
 
+    def _lose(self, deliveries: Container[int]) -> None:
+        """What waits of these deliveries has to come again: something before it could not be stored."""
+        for run_id, waiting in self._waiting.items():
+            self._waiting[run_id] = [piece for piece in waiting if piece.part.delivery not in deliveries]
+            for piece in waiting:
+                if piece.part.delivery in deliveries:
+                    self._size -= len(piece.text)
+                    piece.part.lost()
+
     async def _look_up(self, run_id: str) -> None:
         unknown = False
         try:
-            state = await load_state(self._store, run_id)
+            await self._find(run_id)
         except NotFoundError:
             unknown = True
         except (PortError, BusyError):
             pass
-        else:
-            for piece in self._waiting[run_id]:
-                node = state.find(piece.ref.path)
-                if node is not None:
-                    self._known[piece.ref] = node.id, path_of(node)
-        while len(self._known) > _KNOWN:
-            self._known.popitem(last=False)
-        for piece in self._waiting.pop(run_id):
-            self._size -= len(piece.text)
-            if unknown:
-                piece.part.stored()
-            elif piece.ref in self._known:
-                self._keep(piece)
-            else:
-                piece.part.lost()
+        except Exception:
+            _log.exception("logs of run %s could not be looked up", run_id)
+        finally:  # also where this server closes meanwhile
+            for piece in self._waiting.pop(run_id):
+                self._size -= len(piece.text)
+                if unknown:
+                    piece.part.stored()
+                elif piece.ref in self._known:
+                    self._keep(piece)
+                else:
+                    piece.part.lost()
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    async def _find(self, run_id: str) -> None:
+        """Find the places of what waits of a run: beside the loop, where the run is large."""
+        stored = await self._store.runs.load(run_id)
+        is_small = stored.row.leaves_known <= _SMALL
+        state = rebuild(stored) if is_small else await asyncio.to_thread(rebuild, stored)
+        for piece in self._waiting[run_id]:
+            node = state.find(piece.ref.path)
+            if node is not None:
+                self._known[piece.ref] = node.id, path_of(node)
 
     def _keep(self, piece: _LatePiece) -> None:
         ref = piece.ref

@@ -171,6 +171,8 @@ class Reports:
             self._late_logs.take(ref, stream, text, offset or 0, part)
         elif run is not None and node is not None:
             self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)
+        elif part is not None:
+            part.stored()  # its run has no such task run: nothing is wanted of it
 
 
 def _shortened(reason: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -13,13 +15,14 @@ from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.engine.clock import SystemClock
+from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.logs import LogRecord, Logs
 from aether_protocol.engine.observers import Observers
-from aether_protocol.errors import PortError
+from aether_protocol.errors import NotFoundError, PortError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.fleet.events import Holding
 from aether_protocol.ports.broker import LogPart
-from aether_protocol.ports.store import LogStore
+from aether_protocol.ports.store import LogStore, Store, StoredRun
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.ports.worker import (
     ExecutorOffer,
@@ -254,6 +257,169 @@ def test_logs_that_the_store_refuses_are_lost_with_all_that_came_meanwhile() -> 
         await logs.save()
         assert told == ["first is lost", "meanwhile is lost"]
         assert logs.pending == []
+
+    asyncio.run(go())
+
+
+def test_what_was_lost_in_a_session_says_nothing_of_the_next_one() -> None:
+    """Another server may have stored it meanwhile."""
+    tokens = Tokens(KEY)
+    token = tokens.make(Holding(7, AttemptRef("r", "main", 1, 0)))
+    logs = WorkerLogs(ManualClock(), tokens, SecretBook([]))
+    sink = Sink()
+    logs.sink = sink  # type: ignore[assignment]
+
+    def take(session: str, offset: int, text: str) -> None:
+        logs.take(session, LogReport(token=token, stream="stdout", offset=offset, text=text), [])
+
+    take("first", 0, "one")
+    take("first", 3, "two")
+    sink.parts[0].lost()
+    logs.close("first")
+    take("second", 6, "three")
+    sink.parts[1].stored()
+    sink.parts[2].stored()
+    assert logs.receipts("second") == [LogReceipt(token=token, stream="stdout", stored=11)]
+
+
+def test_what_is_stored_behind_a_lost_piece_acknowledges_neither() -> None:
+    tokens = Tokens(KEY)
+    token = tokens.make(Holding(7, AttemptRef("r", "main", 1, 0)))
+    logs = WorkerLogs(ManualClock(), tokens, SecretBook([]))
+    sink = Sink()
+    logs.sink = sink  # type: ignore[assignment]
+
+    def take(offset: int, text: str) -> None:
+        logs.take("s", LogReport(token=token, stream="stdout", offset=offset, text=text), [])
+
+    take(0, "one")
+    take(3, "two")
+    sink.parts[0].lost()
+    sink.parts[1].stored()
+    assert logs.receipts("s") == []
+    take(0, "one")
+    assert [part.size for part in sink.parts] == [3, 3, 3], "it is taken again"
+
+
+class Lines(list[str]):
+    """The lines of a record; says in which thread they are read."""
+
+    reader = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.reader = threading.get_ident()
+        return super().__iter__()
+
+
+class Slow:
+    """A store of one run, or of none that it can read, that answers when it is `free`."""
+
+    durable = True
+
+    def __init__(self, stored: StoredRun | Exception) -> None:
+        self.stored = stored
+        self.free = asyncio.Event()
+        self.runs = self
+
+    async def load(self, run_id: str) -> StoredRun:
+        await self.free.wait()
+        if isinstance(self.stored, Exception):
+            raise self.stored
+        return self.stored
+
+
+class Late:
+    """Logs of a run that no engine drives, and what becomes of each piece."""
+
+    def __init__(self, stored: StoredRun | Exception) -> None:
+        self.seen: list[str] = []
+        self.fails = False
+        self.store = Slow(stored)
+        self.logs = Logs(ManualClock(), cast("LogStore", self), lambda: None, Observers())
+        self.late = LateLogs(cast("Store", self.store), self.logs, lambda: 0)
+
+    async def write(self, lines: object) -> None:
+        if self.fails:
+            raise PortError("the disk is full")
+
+    def part(self, name: str, delivery: int = 7) -> LogPart:
+        seen = self.seen
+        return LogPart(delivery, 1, stored=lambda: seen.append(f"{name} stored"), lost=lambda: seen.append(f"{name} lost"))
+
+    async def answer(self) -> None:
+        self.store.free.set()
+        for _ in range(200):
+            await asyncio.sleep(0.002)
+            if not self.late.holds("r"):
+                break
+
+
+async def stored_run(folder: Path) -> tuple[StoredRun, AttemptRef]:
+    side = Side(folder)
+    async with side.engine:
+        side.hello([])
+        run = await side.engine.submit(workflow())
+        await side.work()
+        stored = await side.engine._store.runs.load(run)
+    return stored, AttemptRef(run, "main.job", 1, 0)
+
+
+def test_a_refused_write_loses_what_is_still_looked_up_of_the_same_deliveries() -> None:
+    """Its run may have ended between two pieces: the second would be stored without the first."""
+
+    async def go() -> None:
+        late = Late(NotFoundError("run 'r' is unknown"))
+        late.logs.keep(LogRecord("r", 0, "main", 1, "stdout", "x", 0), late.part("first"), 0)
+        late.late.take(AttemptRef("r", "main", 1, 0), "stdout", "x", 1, late.part("second"))
+        late.late.take(AttemptRef("r", "main", 2, 0), "stdout", "x", 0, late.part("other", 8))
+        late.fails = True
+        await late.logs.save()
+        assert late.seen == ["first lost", "second lost"]
+        await late.answer()
+        assert late.seen == ["first lost", "second lost", "other stored"], "nothing is wanted of a run that is not there"
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("fault", [PortError("away"), ValueError("damaged")])
+def test_logs_that_cannot_be_looked_up_are_lost_and_do_not_hold_up_later_ones(fault: Exception) -> None:
+    async def go() -> None:
+        late = Late(fault)
+        late.late.take(AttemptRef("r", "main", 1, 0), "stdout", "x", 0, late.part("first"))
+        await late.answer()
+        assert late.seen == ["first lost"]
+        late.store.stored = NotFoundError("run 'r' is unknown")
+        late.late.take(AttemptRef("r", "main", 1, 0), "stdout", "x", 0, late.part("again"))
+        await late.answer()
+        assert late.seen == ["first lost", "again stored"]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_run_is_looked_up_beside_the_loop(tmp_path: Path, *, large: bool) -> None:
+    async def go() -> None:
+        stored, ref = await stored_run(tmp_path)
+        stored.lines = lines = Lines(stored.lines)
+        stored.row.leaves_known = 100_000 if large else 1
+        late = Late(stored)
+        late.late.take(AttemptRef("r", ref.path, 1, 0), "stdout", "x", 0, late.part("piece"))
+        await late.answer()
+        await late.logs.save()
+        assert late.seen == ["piece stored"]
+        assert (lines.reader != threading.get_ident()) is large
+
+    asyncio.run(go())
+
+
+def test_logs_of_a_task_run_that_an_open_run_does_not_have_are_not_wanted(tmp_path: Path) -> None:
+    async def go() -> None:
+        side = Side(tmp_path)
+        async with side.engine:
+            side.hello([])
+            run = await side.engine.submit(workflow())
+            token = side.broker._tokens.make(Holding(99, AttemptRef(run, "main.nowhere", 1, 0)))
+            assert await side.logs(token, (0, "text")) == [LogReceipt(token=token, stream="stdout", stored=4)]
 
     asyncio.run(go())
 

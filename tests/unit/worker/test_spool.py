@@ -180,3 +180,44 @@ def test_what_is_dropped_is_reported_once_also_where_the_server_is_away(tmp_path
         outbox.logs.close()
 
     asyncio.run(go())
+
+
+def test_what_the_server_does_not_take_is_dropped_and_a_note_goes_in_its_place(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        spool.add(LogReport(token="t", stream="stdout", offset=0, text="a" * 5000))
+        spool.add(LogReport(token="t", stream="stderr", offset=0, text="b" * 100))
+        spool.add(LogReport(token="t", stream="stdout", offset=5000, text="c" * 3000))
+        spool.take()
+        assert spool.give_up("t")
+        assert spool.dropped_bytes == 8100
+        spool.add(LogReport(token="t", stream="stdout", offset=8000, text="and more"))
+        first, second, third = spool.take()
+        assert (first.stream, first.offset, first.text) == ("stdout", 0, "[8000 bytes of the log were dropped]\n")
+        assert (second.stream, second.offset, second.text) == ("stdout", 8000, "and more")
+        assert (third.stream, third.offset, third.text) == ("stderr", 0, "[100 bytes of the log were dropped]\n")
+        assert spool.give_up("t")
+        assert spool.dropped_bytes == 8108, "a note is no text"
+        spool.add(LogReport(token="t", stream="stdout", offset=8008, text="."))
+        assert [one.text.split()[0] for one in spool.take()] == ["[8008", ".", "[100"]
+        assert spool.give_up("t")
+        spool.take()
+        assert not spool.give_up("t"), "there were notes alone"
+        sent = spool.take()
+        assert [(one.offset, one.text.split()[0]) for one in sent] == [(0, "[8009"), (0, "[100")]
+        spool.acknowledged([LogReceipt(token=one.token, stream=one.stream, stored=len(one.text)) for one in sent])
+        assert spool.is_empty()
+        assert spool._head_bytes == 0
+
+    run(body, tmp_path)
+
+
+def test_what_is_given_up_stands_before_what_was_dropped_behind_it(tmp_path: Path) -> None:
+    async def body(spool: LogSpool) -> None:
+        spool.add(LogReport(token="t", stream="stdout", offset=0, text="x" * (FLIGHT_BYTES + 8192)))
+        sent = sum(len(one.text) for one in spool.take())
+        spool._gap(("t", "stdout"), 10 * MB, 1000)
+        spool.give_up("t")
+        note, *_ = spool.take()
+        assert (note.offset, note.text.split()[0]) == (0, f"[{sent + 1000}")
+
+    run(body, tmp_path)

@@ -31,6 +31,7 @@ from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import SessionEndedError, TransportError
 
 LEASE_S = 30.0
+LINE = "a line of a log, longer than the note which may come in its place\n"
 
 
 class _Selector(selectors.SelectSelector):
@@ -248,13 +249,16 @@ def test_logs_that_are_not_acknowledged_come_again_and_are_given_up_at_last() ->
         server.keep_logs = False
         running = asyncio.create_task(supervisor(server, pool).run())
         await asyncio.sleep(1)
-        pool.observer.logged("t1", "stdout", 0, "line")
+        pool.observer.logged("t1", "stdout", 0, LINE)
         await asyncio.sleep(400)
-        assert len([report for _, report in server.reports if report.logs]) == 60
+        sent = [one.text for _, report in server.reports for one in report.logs]
+        assert sent.count(LINE) == 60
+        assert sum(report.log_bytes_dropped for _, report in server.reports) == len(LINE)
         server.keep_logs = True
-        pool.observer.logged("t1", "stdout", 4, "more")
-        await asyncio.sleep(1)
-        assert server.reports[-1][1].logs[0].text == "more"
+        pool.observer.logged("t1", "stdout", len(LINE), "more")
+        await asyncio.sleep(10)
+        sent = [one.text for _, report in server.reports for one in report.logs]
+        assert sent[-2:] == [f"[{len(LINE)} bytes of the log were dropped]\n", "more"], "in order, with a note in its place"
         running.cancel()
 
     play(body)
