@@ -82,6 +82,45 @@ class TestFiles(SecretProviderContract):
         return FileSecrets(folder)
 
 
+class TestMountedFiles(TestFiles):
+    """Each name is a mount of Kubernetes: its keys are links through `..data` to the folder of the last change."""
+
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        for (name, key), text in secrets.items():
+            mount(folder / name, key, text)
+        return FileSecrets(folder)
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        for (space, name, key), text in secrets.items():
+            mount(folder / name if space == "default" else folder / space / name, key, text)
+        return FileSecrets(folder)
+
+
+class TestProjectedFiles(TestFiles):
+    """The whole folder is one mount, with a path for each secret."""
+
+    def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
+        for (name, key), text in secrets.items():
+            mount(folder, f"{name}/{key}", text)
+        return FileSecrets(folder)
+
+    def make_by_namespace(self, secrets: NamespacedSecrets, folder: Path) -> SecretProvider:
+        for (space, name, key), text in secrets.items():
+            mount(folder, f"{name}/{key}" if space == "default" else f"{space}/{name}/{key}", text)
+        return FileSecrets(folder)
+
+
+def mount(folder: Path, path: str, text: str) -> None:
+    """Lay out one path of a volume as the kubelet does."""
+    kept = folder / "..2026_11_30" / path
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(text, "utf-8")
+    first = path.split("/")[0]
+    for link, target in (("..data", "..2026_11_30"), (first, f"..data/{first}")):
+        if not (folder / link).is_symlink():
+            (folder / link).symlink_to(target)
+
+
 class TestMapping(SecretProviderContract):
     def make(self, secrets: Secrets, folder: Path) -> SecretProvider:
         return MappingSecrets(nested(secrets))

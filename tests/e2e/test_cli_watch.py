@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -226,6 +226,23 @@ def test_an_answer_that_is_lost_begins_no_second_run(tmp_path: Path) -> None:
         assert len(server.call("GET", "/runs")["runs"]) == 1
 
 
+def test_nor_does_it_where_the_stored_workflow_is_changed_meanwhile(tmp_path: Path) -> None:
+    """The key is the command's own: what it named is the run that was begun, whatever its content was."""
+    with served(tmp_path) as server:
+
+        def apply(what: str) -> None:
+            document(tmp_path, "short", f"{{ name: {what}, executor: {{ type: noop }} }}")
+            done = aether("apply", "short.yaml", "--server", server.url, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+
+        apply("a")
+        with losing_the_first_answer(server.port, lambda: apply("b")) as url:
+            done = aether("run", "--name", "short", "--server", url, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (run,) = server.call("GET", "/runs")["runs"]
+        assert (run["documentVersion"], run["phase"]) == (1, "Succeeded")
+
+
 def test_what_is_cancelled_elsewhere_ends_here(tmp_path: Path) -> None:
     document(tmp_path, "gated", script("a", f"echo x >> {tmp_path}/begun; " + GATE.format(tmp_path / "go")))
     with served(tmp_path) as server:
@@ -252,7 +269,7 @@ def listening(process: subprocess.Popen[str]) -> bool:
 
 
 @contextmanager
-def losing_the_first_answer(port: int) -> Iterator[str]:
+def losing_the_first_answer(port: int, meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
     """A proxy that takes the first request to its server, and closes the connection in place of an answer."""
     door = socket.create_server(("127.0.0.1", 0))
     lost = threading.Event()
@@ -261,6 +278,7 @@ def losing_the_first_answer(port: int) -> Iterator[str]:
         while data := _received(one):
             if loses and not lost.is_set():
                 lost.set()
+                meanwhile()
                 break
             try:
                 other.sendall(data)

@@ -2,7 +2,8 @@
 `default` are `<folder>/<namespace>/<name>/<key>`.
 
 Law: only files that lie inside of the folder, after every link is followed, are read. Names, keys and namespaces never become
-more than one path segment. One line break at the end belongs to the file, not to the secret.
+more than one path segment, and none begins with two dots: a mount of Kubernetes holds its keys once more below such a name
+(`db/..data`), which would be a secret of the namespace `db`. One line break at the end belongs to the file, not to the secret.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 MAX_BYTES: Final = 1_048_576
 
-_SEGMENT = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,253}", re.ASCII)
+_SEGMENT = re.compile(r"(?!\.\.)(?!\.\Z)[A-Za-z0-9._-]{1,253}", re.ASCII)
 
 
 class FileSecrets:

@@ -39,15 +39,20 @@ TENANTS: NamespacedSecrets = {
 }
 """(namespace, name, key) and text: namespaces, names and keys that look like one another."""
 
-_STRANGERS = ("", ".", "..", "Team-A", "TEAM-A", "team_a", "team.a", "team--a", "-team-a", "team-a-", "team-a/db", "other")
+_STRANGERS = (
+    "", ".", "..", "Team-A", "TEAM-A", "team_a", "team.a", "team--a", "-team-a", "team-a-", "team-a/db", "other",
+    "db", "..data", "..2026_11_30",
+)  # fmt: skip
 _TRICKS = (
     "db", "a-db", "team", "team-a", "a", "default", "team-a/db", "/team-a/db", "../team-a/db", "../db", "./db", "team-a//db",
     "a/db", "default/db", "_TEAM_A__DB", "-team-a--db", ".team.a..db", "_A__DB", "__A__DB", "AETHER_SECRET__TEAM_A__DB",
     "AETHER_SECRET_DB", "team-a.db", "", "..", "db.password", "only",
+    "..data", "..2026_11_30", "..data/db", "..data/team-a", "..",
 )  # fmt: skip
 _KEYS = (
     "password", "db_password", "db/password", "../db/password", "../../team-a/db/password", "a_db_password", "_DB_PASSWORD",
     "db.password", "", "token", "here", "_password",
+    "..data", "..data/password", "..data/token",
 )  # fmt: skip
 
 

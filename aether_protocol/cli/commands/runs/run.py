@@ -23,7 +23,7 @@ from aether_protocol.cli.value_types import FILE, Location, OneOf
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import RunSummary
+from aether_protocol.ports.store import KeyTakenError, RunSummary
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
 from aether_protocol.service.runs.find import LATEST
 
@@ -168,17 +168,22 @@ def run_there(options: RunOptions) -> int:
                 messages.note(f"run {row.run_id} is {row.phase}: retrying it as {new_id}")
                 return WatchedRun(new_id)
             return WatchedRun(row.run_id, is_new=False)
-        made = await client.control.submit_once(
-            key,
-            source,
-            arguments,
-            run_id=options.run_id,
-            workflow=name,
-            library=libraries,
-            texts=texts,
-            spellings=spellings,
-            trace_context=caller,
-        )
+        try:
+            made = await client.control.submit_once(
+                key,
+                source,
+                arguments,
+                run_id=options.run_id,
+                workflow=name,
+                library=libraries,
+                texts=texts,
+                spellings=spellings,
+                trace_context=caller,
+            )
+        except KeyTakenError as taken:
+            if not taken.run_id:
+                raise
+            return WatchedRun(taken.run_id)  # it is ours: the answer was lost, and the stored workflow has changed since
         return WatchedRun(made.run_id)
 
     if options.again and options.run_id is None:
