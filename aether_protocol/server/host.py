@@ -236,7 +236,11 @@ class ServerHost:
         self._http = _HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
         if self._grpc is not None:
-            await self._grpc.start(self._parts, self._http)
+            try:
+                await self._grpc.start(self._parts, self._http)
+            except BaseException:
+                await self.close()
+                raise
 
     def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> WorkerBroker:
         lease = round(self._settings.lease_s * 1_000_000)
@@ -321,9 +325,9 @@ class ServerHost:
             self._begin("documents", self._follow(self._settings.documents))
         self._begin("recovery", self._recover_on())
         self._begin("artifacts", self._upkeep.serve(self._stopping))
-        await self._say_ready(True)
+        self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
-        await self._say_ready(False)
+        self._say_ready(False)
         self._stopping.set()
         self.broker.pause()
         if worker is not None:
@@ -354,10 +358,10 @@ class ServerHost:
             self._metrics_socket.close()
         await self.engine.close()
 
-    async def _say_ready(self, ready: bool) -> None:
+    def _say_ready(self, ready: bool) -> None:
         self._ready = ready
         if self._grpc is not None:
-            await self._grpc.set_ready(ready)
+            self._grpc.set_ready(ready)
 
     def _begin(self, name: str, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work, name=f"aether-{name}"))

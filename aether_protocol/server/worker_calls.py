@@ -74,6 +74,10 @@ class WorkerCalls:
         """Get the texts of secrets that a delivery refers to. Raises UsageError, MissingSecretError, SecretsAwayError."""
         return await self._held(session).secrets(session, request)
 
+    def require(self, session: str) -> None:
+        """Raise SessionOverError for a session that was begun with another token."""
+        self._held(session)
+
     def leave(self, session: str) -> None:
         """End the session."""
         self._held(session).leave(session)

@@ -8,6 +8,8 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.worker import (
     DiedReport,
@@ -21,6 +23,8 @@ from aether_protocol.worker.spool import MOST_BYTES, LogSpool
 
 LOGS_FIRST_US: Final = 2_000_000  # how long a result waits until the log of its attempt is sent
 BATCH_RESULTS: Final = 1000
+BATCH_BYTES: Final = 4 * 2**20  # of results in a message: servers bound what they take
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Outbox:
@@ -84,12 +88,17 @@ class Outbox:
         """Take the results whose logs are sent, or have been waited for."""
         unsent, now = self.logs.unsent(), self._clock.now()
         kept: deque[tuple[int, ResultReport]] = deque()
+        size = 0
         while self._results and len(report.results) < BATCH_RESULTS:
             due, result = self._results.popleft()
             if result.token in unsent and now < due:
                 kept.append((due, result))
-            else:
-                report.results.append(result)
+                continue
+            size += len(_encode(result.result))
+            if size > BATCH_BYTES and report.results:
+                self._results.appendleft((due, result))
+                break
+            report.results.append(result)
         if self._results:
             self._filled.set()
         self._results.extendleft(reversed(kept))

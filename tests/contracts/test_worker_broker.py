@@ -36,6 +36,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.testing.clock import ManualClock, SequentialIds, pass_time
+from aether_protocol.testing.contracts.broker import Ear, work
 from aether_protocol.testing.contracts.remote_broker import RemoteBrokerContract
 from aether_protocol.testing.settling import parts_of
 from aether_protocol.worker.direct import DirectTransport
@@ -346,5 +347,28 @@ def test_a_long_sleep_at_a_worker_is_passivated_and_ends_in_time(tmp_path: Path)
             assert (row.phase, row.ended_at) == ("Succeeded", begin + 3_600 * SECOND)
             assert site.pool.live == {}
         await site.close()
+
+    asyncio.run(go())
+
+
+def test_a_poll_that_is_cut_off_with_its_answer_gives_nothing_out_twice() -> None:
+    """What it was to be given never arrived: it is given out anew, once, and not beside that."""
+
+    async def go() -> None:
+        broker = WorkerBroker(ManualClock(), b"k" * 32)
+        broker.start(Ear())
+        hello = Hello(worker="w", protocols=[PROTOCOL_VERSION], executors=[ExecutorOffer(name="nap")], slots={"tasks": 9})
+        session = broker.hello(hello).session
+        cut = asyncio.ensure_future(broker.poll(session, Poll(poll=1, free=1, holding=[])))
+        await asyncio.sleep(0)
+        await broker.dispatch([work(1, "nap"), work(2, "nap")])  # its answer is there, and it has not gone out
+        cut.cancel()
+        await asyncio.gather(cut, return_exceptions=True)
+        orders = await broker.poll(session, Poll(poll=2, free=1, holding=[]))
+        assert len(orders.work) == len(broker.fleet.state.deliveries) == 1
+        rest = await broker.poll(session, Poll(poll=3, free=1, holding=[orders.work[0].token]))
+        given = {one.assignment["taskRunId"] for one in (*orders.work, *rest.work)}
+        assert (len(rest.work), len(given)) == (1, 2)
+        await broker.close()
 
     asyncio.run(go())

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         form = {name: values[0] for name, values in parse_qs(body).items()}
         asked = provider.codes.pop(form.get("code", ""), None)
-        basic = "Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
+        basic = "Basic " + base64.b64encode(f"{quote_plus(CLIENT)}:{quote_plus(SECRET)}".encode()).decode()
         by_form = form.get("client_id") == CLIENT and form.get("client_secret") == SECRET
         is_known = by_form if provider.methods == ["client_secret_post"] else self.headers["authorization"] == basic
         digest = sha256(form.get("code_verifier", "").encode()).digest()

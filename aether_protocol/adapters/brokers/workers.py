@@ -233,6 +233,7 @@ class WorkerBroker:
         """
         session = self._session(name)
         _answer(session)  # an earlier poll whose connection is gone
+        session.orders.work = []  # what it was to be given never arrived, and is given out anew
         session.poll = poll.poll
         answer = session.answer = asyncio.get_running_loop().create_future()
         free = 0 if self._is_paused else poll.free

@@ -10,7 +10,7 @@ other user of the machine can reach.
 
 grpcio runs threads: nothing here may fork without exec, and nothing does (workers are started as programs).
 
-    ports       port, front, edge
+    ports       port, front, edge, health
     methods     methods, clients, workers, operators
     calls       callers, statuses
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from aether_protocol.service.documents.texts import StoredWorkflow
 from aether_protocol.views.workflow_states import state_of
 
 _WAIT_S: Final = 60.0  # at a time, where the caller names no time
+_BUSY_S: Final = 0.2  # before it is asked again, where the run is busy for another reason
 
 
 def status_of(row: RunSummary) -> Any:
@@ -68,6 +70,7 @@ async def await_result(call: GrpcCall, request: Any) -> Any:
         except BusyError:
             if request.timeout_ms:
                 return pb.AwaitResultResponse(status=status_of(await client.runs.get(run_id)), done=False)
+            await asyncio.sleep(_BUSY_S)
     status = status_of(await client.runs.get(run_id))
     return pb.AwaitResultResponse(status=status, done=True, output=msgspec.json.encode(report.outputs))
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FIRST_S: Final = 30.0  # how long a connection may say nothing at first
+FIRST_S: Final = 20.0  # how long a connection may say nothing at first
+MOST_CONNECTIONS: Final = 1_000  # of gRPC, and of those that have said nothing yet
 REFUSED_S: Final = 1.0  # how long one that is refused stays open
 _TOLD_APART: Final = 4  # bytes: "PRI " is not a method of HTTP/1.1
 _NOTE: Final = b"this server has no gRPC: install aether-protocol[grpc]"
@@ -39,14 +40,17 @@ class GrpcFront:
 
     async def start(self, at: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Answer on this socket, which listens already. With `tls` it speaks TLS, and offers both protocols there."""
-        if tls is not None:
-            tls.set_alpn_protocols(["h2", "http/1.1"])
+        if tls is not None:  # what speaks both means HTTP: of gRPC it is h2 alone that is offered
+            tls.set_alpn_protocols(["http/1.1", "h2"] if self._grpc_socket is not None else ["http/1.1"])
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), sock=at, ssl=tls)
 
-    async def close(self) -> None:
-        """Answer no more, and end the connections of gRPC."""
+    def stop(self) -> None:
+        """Take no more connections."""
         self._server.close()
+
+    def close(self) -> None:
+        """End the connections of gRPC, and those that have not said what they speak."""
         for one in list(self._connections):
             one.end()
 
@@ -55,8 +59,11 @@ class GrpcFront:
         self._connections.discard(connection)
 
     def begin(self, connection: _Connection) -> None:
-        """A connection begins."""
-        self._connections.add(connection)
+        """A connection begins. Where there are too many it ends at once."""
+        if len(self._connections) >= MOST_CONNECTIONS:
+            connection.end()
+        else:
+            self._connections.add(connection)
 
     def speak_http(self, transport: asyncio.Transport, first: bytes) -> None:
         """Give a connection to HTTP."""
@@ -86,8 +93,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._front.begin(self)
         self._due = asyncio.get_running_loop().call_later(FIRST_S, self.end)
+        self._front.begin(self)
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None:
@@ -143,8 +150,9 @@ class _Connection(asyncio.Protocol):
             self._peer.transport.close()
 
     def end(self) -> None:
-        """Close the connection."""
+        """Close the connection; where its peer does not read what is left, cut it off."""
         self.transport.close()
+        asyncio.get_running_loop().call_later(REFUSED_S, self.transport.abort)
 
 
 class _Peer(asyncio.Protocol):
@@ -168,7 +176,7 @@ class _Peer(asyncio.Protocol):
         self._outer.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._outer.transport.close()
+        self._outer.end()
 
 
 def _refusal() -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from aether_protocol.errors import ForbiddenError
+from aether_protocol.errors import ForbiddenError, UsageError
 from aether_protocol.ports.grpc import aether_pb2 as pb
 from aether_protocol.server.grpc.callers import GrpcCall
 from aether_protocol.server.grpc.clients import status_of
@@ -19,9 +19,8 @@ _PAGE: Final = 500
 
 async def list_workflows(call: GrpcCall, request: Any) -> AsyncIterator[Any]:
     """List runs, newest first, page by page."""
-    names = [pb.WorkflowState.Name(one) for one in request.states]
     wanted = RunFilter(
-        phases=tuple(phase for name in names for phase in STATES.get(name, ())),
+        phases=tuple(phase for one in request.states for phase in _phases_of(one)),
         name=request.workflow_type or None,
         namespace=request.workflow_namespace or None,
     )
@@ -35,6 +34,13 @@ async def list_workflows(call: GrpcCall, request: Any) -> AsyncIterator[Any]:
             return
         page = cursor(rows[-1])
         left = None if left is None else left - len(rows)
+
+
+def _phases_of(state: int) -> tuple[str, ...]:
+    known = {number: name for name, number in pb.WorkflowState.items() if name in STATES}
+    if state not in known:
+        raise UsageError(f"states names {state}, which is not a state", hint=f"known: {', '.join(STATES)}")
+    return STATES[known[state]]
 
 
 async def get_metrics(call: GrpcCall, request: Any) -> Any:

@@ -62,14 +62,18 @@ class GrpcPort:
         self._front = GrpcFront(speak_http, None if self._edge is None else self._edge.address)
         await self._front.start(self.socket, self._tls)
 
-    async def set_ready(self, ready: bool) -> None:
+    def set_ready(self, ready: bool) -> None:
         """Say by health checks whether requests are taken."""
         if self._edge is not None:
-            await self._edge.set_ready(ready)
+            self._edge.set_ready(ready)
 
     async def close(self) -> None:
         """Answer no more."""
+        if self._front is not None:
+            self._front.stop()
+        else:
+            self.socket.close()
         if self._edge is not None:
             await self._edge.close()
         if self._front is not None:
-            await self._front.close()
+            self._front.close()

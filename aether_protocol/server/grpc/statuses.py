@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import grpc
 import msgspec
@@ -13,7 +14,7 @@ from aether_protocol.server.problems import ApiError, describe, problem_body
 
 PROBLEM: Final = "aether-problem-bin"  # in the trailing metadata: the problem document, as JSON
 CODE: Final = "aether-code"  # and its code alone
-_MOST_BYTES: Final = 6_000  # metadata are bounded to 8 KiB by most peers
+_MOST_BYTES: Final = 4_000  # of each of the two: metadata are bounded to 8 KiB by most peers
 
 _CODES: Final[Mapping[int, grpc.StatusCode]] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -38,7 +39,8 @@ def problem_of(error: Exception, method: str) -> tuple[int, dict[str, Any]]:
         return error.status, problem_body(error.status, error.code, error.message, hint=error.hint)
     status, body = describe(error)
     if status == 500:
-        _log.error("internal error in %s", method, exc_info=error)
+        _log.error("internal error in %s: %s: %s", method, type(error).__name__, error)
+        _log.debug("internal error in %s", method, exc_info=error)
     return status, body
 
 
@@ -52,4 +54,6 @@ async def abort(context: Any, status: int, body: dict[str, Any]) -> None:
         kept = {name: body[name] for name in ("type", "title", "status", "code")}
         problem = msgspec.json.encode({**kept, "detail": "the problem is too long for metadata: ask over HTTP"})
     metadata = ((CODE, str(body["code"])), (PROBLEM, problem))
-    await context.abort(_CODES.get(status, grpc.StatusCode.INTERNAL), detail[:_MOST_BYTES], metadata)
+    if len(quote(detail)) > _MOST_BYTES:  # as it is sent
+        detail = f"{body['code']}: what is wrong is too long for the status of a call: ask over HTTP"
+    await context.abort(_CODES.get(status, grpc.StatusCode.INTERNAL), detail, metadata)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from aether_protocol.ports import worker as w
@@ -27,19 +27,28 @@ _SESSION: Final = frozenset({"session"})
 class PolledSession:
     """What a worker that calls `PollTasks` has.
 
-    `held`: tokens without a result. `number`: of the last poll whose answer was sent.
+    `held`: tokens without a result. `stopped`: those of them that it was asked to stop. `number`: of the last poll whose
+    answer was sent.
     """
 
     def __init__(self, held: set[str], number: int) -> None:
         self.held = held
+        self.stopped: set[str] = set()
         self.number = number
         self.has_changed = asyncio.Event()
 
-    def release(self, tokens: list[str]) -> None:
+    def release(self, tokens: Iterable[str]) -> None:
         """These are not held any more."""
-        if not self.held.isdisjoint(tokens):
-            self.held.difference_update(tokens)
+        before = len(self.held)
+        self.held.difference_update(tokens)
+        if len(self.held) < before:
             self.has_changed.set()
+
+    def release_stopped(self, holding: Collection[str]) -> None:
+        """Of what it was asked to stop, what it does not name any more is not held."""
+        gone = self.stopped.difference(holding)
+        self.stopped -= gone
+        self.release(gone)
 
 
 async def register(call: GrpcCall, request: Any) -> Any:
@@ -50,16 +59,21 @@ async def register(call: GrpcCall, request: Any) -> Any:
 async def poll_tasks(call: GrpcCall, request: Any) -> AsyncIterator[Any]:
     """Give work as it comes, for as long as the stream is open."""
     session, calls = request.session, call.worker
+    calls.require(session)
+    before = call.polled.get(session)
+    if before is not None:
+        before.has_changed.set()  # that stream is left behind: it ends
     polled = call.polled[session] = PolledSession(set(request.holding), round(asyncio.get_running_loop().time() * 1000))
     number = polled.number
     try:
-        while True:
+        while call.polled.get(session) is polled:
             number += 1
             polled.has_changed.clear()
             free = max(0, request.max_tasks - len(polled.held))
             orders = await _first(polled, calls.poll(session, w.Poll(poll=number, free=free, holding=list(polled.held))))
             if orders is not None and orders != w.Orders():
                 polled.held.update(item.token for item in orders.work)
+                polled.stopped.update(orders.stop)
                 yield write_message(orders, pb.Orders())
                 polled.number = number
     finally:
@@ -106,9 +120,14 @@ async def heartbeat(call: GrpcCall, request: Any) -> Any:
     """Renew a session."""
     beat = read_message(request, w.BeatMessage, without=_SESSION)
     polled = call.polled.get(request.session)
-    if polled is not None and not beat.poll:
-        beat = w.BeatMessage(poll=polled.number, holding=beat.holding or list(polled.held))
-    return write_message(call.worker.beat(request.session, beat), pb.Orders())
+    if polled is not None:
+        polled.release_stopped(beat.holding)
+        if not beat.poll:
+            beat = w.BeatMessage(poll=polled.number, holding=beat.holding or list(polled.held))
+    orders = call.worker.beat(request.session, beat)
+    if polled is not None:
+        polled.stopped.update(orders.stop)
+    return write_message(orders, pb.Orders())
 
 
 # --- one stream for all of it -----------------------------------------------------------------------------------------
@@ -154,18 +173,22 @@ _FRAMES: Final[Mapping[str, Callable[[WorkerCalls, str, Any], Awaitable[dict[str
 
 async def work(call: GrpcCall, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     """Answer the frames of a worker, each when its answer is there."""
-    answers: asyncio.Queue[Any] = asyncio.Queue()
+    answers: asyncio.Queue[Any] = asyncio.Queue(MOST_FRAMES)  # a worker that does not read is not read from either
     room = asyncio.Semaphore(MOST_FRAMES)
     answering: set[asyncio.Task[None]] = set()
 
     async def read() -> None:
-        async for frame in requests:
-            await room.acquire()
-            task = asyncio.create_task(answer(frame))
-            answering.add(task)
-            task.add_done_callback(answering.discard)
-        await asyncio.gather(*answering)
-        await answers.put(None)
+        try:
+            async for frame in requests:
+                await room.acquire()
+                task = asyncio.create_task(answer(frame))
+                answering.add(task)
+                task.add_done_callback(answering.discard)
+            await asyncio.gather(*answering)
+        except Exception as error:
+            await answers.put(WireError(f"a frame cannot be read: {error or type(error).__name__}"))
+        else:
+            await answers.put(None)
 
     async def answer(frame: Any) -> None:
         try:
@@ -176,6 +199,8 @@ async def work(call: GrpcCall, requests: AsyncIterator[Any]) -> AsyncIterator[An
     reading = asyncio.create_task(read())
     try:
         while (frame := await answers.get()) is not None:
+            if isinstance(frame, WireError):
+                raise frame
             yield frame
     finally:
         for task in (reading, *answering):

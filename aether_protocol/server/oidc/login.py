@@ -106,6 +106,8 @@ def _begun(request: _Any) -> OidcLogin | None:
         login = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=OidcLogin)
     except (ValueError, msgspec.MsgspecError):
         return None
+    if not _is_path(login.following):  # a cookie may be of another port of this host
+        return None
     return login if 0 <= time.time() - login.at <= LOGIN_S else None
 
 

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx2
 import msgspec
@@ -137,7 +137,8 @@ class OidcProvider:
             PortError: the provider is away.
         """
         claims = await self._claims(login, await self._exchange(login, code, callback))
-        name = next((text for one in _NAMES if isinstance(text := claims.get(one), str) and text.strip()), "")
+        named = [one for one in _NAMES if one != "email" or claims.get("email_verified") is not False]  # else anybody's
+        name = next((text for one in named if isinstance(text := claims.get(one), str) and text.strip()), "")
         groups = claims.get(self.settings.groups) or ()
         listed = [groups] if isinstance(groups, str) else [one for one in groups if isinstance(one, str)]
         roles = roles_of(listed, self.settings.grants)
@@ -155,7 +156,7 @@ class OidcProvider:
         }
         auth = None
         if settings.client_secret is not None and "client_secret_basic" in there.token_endpoint_auth_methods_supported:
-            auth = httpx2.BasicAuth(settings.client_id, settings.client_secret)
+            auth = httpx2.BasicAuth(quote_plus(settings.client_id), quote_plus(settings.client_secret))  # RFC 6749, 2.3.1
         else:
             form["client_id"] = settings.client_id
             if settings.client_secret is not None:

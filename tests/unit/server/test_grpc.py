@@ -71,7 +71,7 @@ class GrpcPlace:
         self._serving = asyncio.create_task(self.http.serve(sockets=[self._http_socket]))
         self.port = GrpcPort(at, context)
         await self.port.start(self.parts, self.http)
-        await self.port.set_ready(True)
+        self.port.set_ready(True)
         self.number = at.getsockname()[1]
         self.target = f"127.0.0.1:{self.number}"
 
@@ -352,7 +352,7 @@ def test_health_and_reflection_name_the_services() -> None:
             health = health_pb2_grpc.HealthStub(channel)
             one = health_pb2.HealthCheckRequest(service="aether.v1.WorkerService")
             assert (await health.Check(one)).status == health_pb2.HealthCheckResponse.SERVING
-            await served.port.set_ready(False)
+            served.port.set_ready(False)
             assert (await health.Check(one)).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
             def services() -> list[str]:
@@ -413,7 +413,8 @@ def test_without_the_extra_a_client_of_grpc_is_told_so_and_http_is_answered() ->
         writer.write(b"GET /")
         assert await reader.readexactly(10) == b"HTTP!GET /"
         writer.close()
-        await front.close()
+        front.stop()
+        front.close()
         at.close()
 
     asyncio.run(go())
@@ -432,6 +433,113 @@ def test_both_speak_tls_at_that_port(tmp_path: Path) -> None:
             trusted = ssl.create_default_context(cafile=str(cert))
             async with httpx.AsyncClient(base_url=f"https://{served.target}", verify=trusted) as http:
                 assert (await http.get("/healthz")).status_code == 200
+            for offered, chosen in ((["h2", "http/1.1"], "http/1.1"), (["h2"], "h2"), (["http/1.1"], "http/1.1")):
+                trusted = ssl.create_default_context(cafile=str(cert))
+                trusted.set_alpn_protocols(offered)
+                _, writer = await asyncio.open_connection("127.0.0.1", served.number, ssl=trusted)
+                assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == chosen, "what speaks both means HTTP"
+                writer.close()
+
+    asyncio.run(go())
+
+
+# --- what callers do not do well ---
+
+
+def test_a_reader_of_health_that_does_not_read_holds_nothing_up() -> None:
+    async def go() -> None:
+        async with place() as (served, channel, _engine):
+            watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+            for ready in [False, True] * 500:
+                served.port.set_ready(ready)
+            served.port.set_ready(False)
+            async with asyncio.timeout(10):
+                while (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING:
+                    pass
+            watching.cancel()
+
+    asyncio.run(go())
+
+
+class Revocable(Known):
+    """Tokens that count until they are revoked."""
+
+    def __init__(self) -> None:
+        self.revoked: set[str] = set()
+
+    async def caller(self, token: str) -> Any:
+        return None if token in self.revoked else await super().caller(token)
+
+
+@pytest.mark.rule("RT-129")
+def test_what_lasts_ends_soon_after_its_token_counts_no_longer() -> None:
+    known = Revocable()
+
+    async def go() -> None:
+        async with place(access=AccessRules(authenticator=known)) as (_, channel, engine):
+            await filled(engine)
+            client, worker = GrpcStub(channel, "ClientService"), GrpcStub(channel, "WorkerService")
+            hello = pb.RegisterRequest(worker="w", protocols=[1], slots={"tasks": 1})
+            session = (await worker.Register(hello, metadata=bearer("worker"))).session
+            waits = client.AwaitResult(pb.AwaitResultRequest(workflow_id="ours-open"), metadata=bearer("viewer"))
+            polls = worker.PollTasks(pb.PollTasksRequest(session=session, max_tasks=0), metadata=bearer("worker"))
+            reading = asyncio.ensure_future(polls.read())
+            await asyncio.sleep(0.1)
+            known.revoked |= {"viewer", "worker"}
+            async with asyncio.timeout(10):
+                for one in (waits, reading):
+                    with pytest.raises(grpc.RpcError) as ended:
+                        await one
+                    assert ended.value.code() is Code.UNAUTHENTICATED
+
+    asyncio.run(go())
+
+
+def test_a_second_stream_of_tasks_ends_the_one_before() -> None:
+    async def go() -> None:
+        async with place() as (_, channel, _engine):
+            worker = GrpcStub(channel, "WorkerService")
+            hello = pb.RegisterRequest(worker="w", protocols=[1], slots={"tasks": 1})
+            session = (await worker.Register(hello)).session
+            first = worker.PollTasks(pb.PollTasksRequest(session=session, max_tasks=1))
+            before = asyncio.ensure_future(first.read())
+            await asyncio.sleep(0.1)
+            second = worker.PollTasks(pb.PollTasksRequest(session=session, max_tasks=1))
+            after = asyncio.ensure_future(second.read())
+            async with asyncio.timeout(10):
+                assert await before is grpc.aio.EOF
+            assert not after.done()
+            foreign = worker.PollTasks(pb.PollTasksRequest(session="another", max_tasks=1))
+            with pytest.raises(grpc.RpcError):
+                await foreign.read()
+            second.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await after
+
+    asyncio.run(go())
+
+
+def test_a_state_that_there_is_not_is_the_callers_fault() -> None:
+    async def go() -> None:
+        async with place() as (_, channel, _engine):
+            for states in ([pb.WORKFLOW_STATE_UNSPECIFIED], [99]):
+                listing = GrpcStub(channel, "AdminService").ListWorkflows(pb.ListWorkflowsRequest(states=states))
+                with pytest.raises(grpc.RpcError) as refused:
+                    await listing.read()
+                assert refused.value.code() is Code.INVALID_ARGUMENT
+                assert "known: PENDING" in str(refused.value.details())
+
+    asyncio.run(go())
+
+
+def test_an_error_that_is_too_long_for_a_status_keeps_its_code() -> None:
+    async def go() -> None:
+        async with place() as (_, channel, _engine):
+            document = pb.StartWorkflowRequest(document="\u00e4" * 30_000)
+            with pytest.raises(grpc.RpcError) as refused:
+                await GrpcStub(channel, "ClientService").StartWorkflow(document)
+            assert refused.value.code() is Code.INVALID_ARGUMENT
 
     asyncio.run(go())
 

@@ -25,7 +25,7 @@ from aether_protocol.ports.worker import (
     WorkItem,
     WorkReport,
 )
-from aether_protocol.worker.outbox import Outbox
+from aether_protocol.worker.outbox import BATCH_BYTES, Outbox
 from aether_protocol.worker.pool import PoolObserver
 from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import SessionEndedError, TransportError
@@ -332,6 +332,21 @@ def test_a_hello_tells_results_that_are_kept_from_attempts_that_run() -> None:
         await asyncio.sleep(6)
         assert (server.hellos, server.results) == ([[], ["t1", "t2"]], [[], ["t1"]])
         running.cancel()
+
+    play(body)
+
+
+def test_results_of_a_message_are_bounded_in_bytes_and_none_is_left() -> None:
+    async def body() -> None:
+        outbox = Outbox(LoopClock())
+        for number in range(12):
+            outbox.add_result(ResultReport(token=f"t{number}", result={"outputs": "x" * (BATCH_BYTES // 4)}))
+        outbox.add_result(ResultReport(token="large", result={"outputs": "x" * BATCH_BYTES * 2}))
+        taken = []
+        while (report := outbox.take()) is not None:
+            taken.append([one.token for one in report.results])
+        assert [len(one) for one in taken] == [3, 3, 3, 3, 1], "one that is too large by itself goes alone"
+        assert [token for one in taken for token in one] == [*(f"t{number}" for number in range(12)), "large"]
 
     play(body)
 
