@@ -75,6 +75,9 @@ class _LateStager:
     def bring(self, artifacts: Mapping[str, Json], folder: Path, scratch: Path, origin: str | None) -> Mapping[str, Json]:
         return self._made.bring(artifacts, folder, scratch, origin)
 
+    def renew(self, fetched: Mapping[str, Json]) -> None:
+        self._made.renew(fetched)
+
     def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Json]:
         return self._made.keep(outputs, folder, scratch)
 

@@ -1,8 +1,9 @@
 """Which artifacts runs name, and what becomes of those that none names any more.
 
 Law: a content is deleted only if it was put longer ago than the grace and no run of the store names it. What a run names is
-recorded with the step that names it, so that the grace has to last only from the end of an attempt to its record. What is put
-again counts as put now, and the repository puts and deletes one after the other: so nothing that a new run relies on goes.
+recorded with the step that names it, and what an attempt has fetched counts as put again while it runs, so that the grace has
+to last only from the end of an attempt to its record. What is put again counts as put now, and the repository puts and deletes
+one after the other: so nothing that a new run relies on goes.
 """
 
 from __future__ import annotations

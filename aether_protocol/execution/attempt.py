@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from aether_protocol.errors import AetherError, PortError, why
@@ -26,6 +27,8 @@ from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import ERROR, NOTHING, TaskAssignment, TaskResult
 
 _T = TypeVar("_T")
+
+RENEW_S: Final = 1_200.0  # a third of the grace of `engine.artifacts`
 
 _NO_WARNINGS: Final = ()
 
@@ -210,17 +213,42 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
         return refuse(assignment, fault)
     if assignment.artifacts and host.stager is not None:
         context.fetched = await _lay_down(assignment, host.stager, context)
-    if executor.mode == "async":
-        outcome = await executor.execute(assignment, context)  # type: ignore[misc]
-    elif executor.mode == "inline":
-        outcome = executor.execute(assignment, context)
+    if context.fetched and host.stager is not None:
+        async with _renewed(context.fetched, host.stager.within(assignment.namespace)):
+            outcome = await _call(attempt, assignment, executor, context, host)
     else:
-        outcome = await _in_thread(attempt, assignment, executor, context, host)
+        outcome = await _call(attempt, assignment, executor, context, host)
     result = to_result(assignment, outcome)
     if result.code == 0 and assignment.target.artifacts and host.stager is not None:
         result.artifacts = await _keep(assignment, result, host.stager, context)
     _tell_strays(assignment, result, context)
     return result
+
+
+async def _call(attempt: Attempt, assignment: TaskAssignment, executor: Executor, context: Context, host: Host) -> Any:
+    if executor.mode == "async":
+        return await executor.execute(assignment, context)  # type: ignore[misc]
+    if executor.mode == "inline":
+        return executor.execute(assignment, context)
+    return await _in_thread(attempt, assignment, executor, context, host)
+
+
+@asynccontextmanager
+async def _renewed(fetched: Mapping[str, Json], stager: Stager) -> AsyncIterator[None]:
+    """Keep what was fetched from being collected: its run names it only with the result of the attempt."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with suppress(PortError):  # it is there for some time more, and the next one does it
+                await _to_the_end(lambda: stager.renew(fetched))
+
+    renewing = asyncio.ensure_future(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing])  # what it began is of this attempt alone
 
 
 def _tell_strays(assignment: TaskAssignment, result: TaskResult, context: Context) -> None:

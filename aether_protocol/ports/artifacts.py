@@ -134,6 +134,10 @@ class Stager(Protocol):
         """
         ...
 
+    def renew(self, fetched: Mapping[str, Json]) -> None:
+        """Count what `bring` gave as put now: as long as the attempt runs, no run names it."""
+        ...
+
     def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Json]:
         """Keep what lies at each output's `path` below `folder` (ART-1): {name: {name, digest, size, archive}}."""
         ...

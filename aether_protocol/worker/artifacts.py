@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.worker.cache import ArtifactCache
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
@@ -55,9 +56,11 @@ class ArtifactCarrier:
         self._cache = cache
         self._transport = transport
         self._session = session
-        self._moving: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._moving: dict[tuple[str, str, str], asyncio.Task[None]] = {}
 
-    async def move(self, token: str, move: Move, digest: str, wanted: Callable[[], bool]) -> None:
+    async def move(
+        self, token: str, move: Move, digest: str, wanted: Callable[[], bool], *, namespace: str = DEFAULT_NAMESPACE
+    ) -> None:
         """See that a content is in the cache, or at the server.
 
         Args:
@@ -65,35 +68,36 @@ class ArtifactCarrier:
             move: `send`, or `bring` it to the cache; `renew`: also where it is there.
             digest: that of the content.
             wanted: whether the attempt still runs.
+            namespace: that of its run.
 
         Raises:
             AetherError: it did not work; trying again would not help.
         """
         # What one delivery has sent is not there for another: that may be of another namespace, which has contents of its own.
-        key = (f"send {token}" if move == "send" else "bring", digest)
+        key = (f"send {token}" if move == "send" else "bring", namespace, digest)
         while (moving := self._moving.get(key)) is not None:
             await asyncio.wait([moving])
             if not moving.cancelled() and moving.exception() is None:
                 return
-        task = self._moving[key] = asyncio.ensure_future(self._move(token, move, digest, wanted))
+        task = self._moving[key] = asyncio.ensure_future(self._move(token, move, digest, wanted, namespace))
         task.add_done_callback(lambda _: self._moving.pop(key))
         await task
 
-    async def _move(self, token: str, move: Move, digest: str, wanted: Callable[[], bool]) -> None:
+    async def _move(self, token: str, move: Move, digest: str, wanted: Callable[[], bool], namespace: str) -> None:
         if move == "send":
-            source = self._cache.repository.path_of(digest)
+            source = self._cache.repository.within(namespace).path_of(digest)
             await asyncio.to_thread(self._cache.added, source)
             await self._repeated(lambda session: self._transport.send(session, token, digest, source), wanted)
             return
         if move == "renew":
-            await asyncio.to_thread(self._cache.drop, digest)
-        elif await asyncio.to_thread(self._cache.has, digest):
+            await asyncio.to_thread(self._cache.drop, namespace, digest)
+        elif await asyncio.to_thread(self._cache.has, namespace, digest):
             return
-        part = await asyncio.to_thread(self._cache.part, digest)
+        part = await asyncio.to_thread(self._cache.part, namespace, digest)
         part.unlink(missing_ok=True)
         try:
             await self._repeated(lambda session: self._transport.fetch(session, token, digest, part), wanted)
-            await asyncio.to_thread(self._cache.take, part, digest)
+            await asyncio.to_thread(self._cache.take, part, namespace, digest)
         finally:
             part.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
 """The artifacts that a worker keeps on its disk, by digest: what its attempts need, and what they made.
 
-Law: what is kept was checked by its digest. What was not used for longest goes first when there is more than the bound, but
-nothing that was used within a minute. Several workers of a machine may share a folder.
+Law: what is kept was checked by its digest. What came for an attempt of one namespace is not there for those of another
+(RT-140): they have to get it from their server. What was not used for longest goes first when there is more than the bound,
+but nothing that was used within a minute. Several workers of a machine may share a folder.
 """
 
 from __future__ import annotations
@@ -35,36 +36,36 @@ class ArtifactCache:
         self._most_bytes = most_bytes
         self._added = most_bytes  # since it was looked through; at first that is not known
 
-    def has(self, digest: str) -> bool:
+    def has(self, namespace: str, digest: str) -> bool:
         """Whether a content is there; it counts as used now. Raises PortError."""
-        return self.repository.renew(digest) is not None
+        return self.repository.within(namespace).renew(digest) is not None
 
-    def part(self, digest: str) -> Path:
+    def part(self, namespace: str, digest: str) -> Path:
         """The file into which a content is received. Raises PortError."""
-        folder = self.repository.folder / "incoming"
+        folder = self.repository.within(namespace).folder / "incoming"
         try:
             make_private(folder)
         except OSError as fault:
             raise PortError(f"artifacts cannot be kept in {str(folder)!r}: {(fault.strerror or '').lower()}") from fault
         return folder / f"{digest.removeprefix('sha256:')[:64]}-{os.getpid()}.part"
 
-    def take(self, part: Path, digest: str) -> None:
+    def take(self, part: Path, namespace: str, digest: str) -> None:
         """Keep what was received, if it is what it should be; the file is gone afterwards. Raises PortError."""
         try:
             with part.open("rb") as source:
                 found = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
             if found != digest:
                 raise PortError(f"artifact {digest} came damaged: what the server sent is {found}")
-            self._added += self.repository.put(part)[1]
+            self._added += self.repository.within(namespace).put(part)[1]
         except OSError as fault:
             raise PortError(f"artifact {digest} cannot be kept: {(fault.strerror or str(fault)).lower()}") from fault
         finally:
             part.unlink(missing_ok=True)
         self.shrink()
 
-    def drop(self, digest: str) -> None:
+    def drop(self, namespace: str, digest: str) -> None:
         """Forget a content: it is damaged. Raises PortError."""
-        self.repository.delete(digest, _now() + 1)
+        self.repository.within(namespace).delete(digest, _now() + 1)
 
     def added(self, file: Path) -> None:
         """Note that an attempt put a content."""
@@ -79,14 +80,16 @@ class ArtifactCache:
         self._added = 0
         before = _now() - round(USED_S * 1_000_000)
         with contextlib.suppress(PortError):  # the next one does it
-            kept = sorted(self.repository.kept(), key=lambda one: one.put_at)
-            over = sum(one.size for one in kept) - self._most_bytes
-            for one in kept:
+            parts = [self.repository.within(namespace) for namespace in self.repository.namespaces()]
+            kept = sorted(((one, part) for part in parts for one in part.kept()), key=lambda item: item[0].put_at)
+            over = sum(one.size for one, _ in kept) - self._most_bytes
+            for one, part in kept:
                 if over <= 0:
                     break
-                if self.repository.delete(one.digest, before):
+                if part.delete(one.digest, before):
                     over -= one.size
-            self.repository.tidy(_now() - 86_400_000_000)
+            for part in parts:
+                part.tidy(_now() - 86_400_000_000)
 
 
 def _now() -> int:

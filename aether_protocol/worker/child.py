@@ -25,7 +25,7 @@ from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import is_full
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.artifacts import ArtifactRepository, Stager
+from aether_protocol.ports.artifacts import Stager
 from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
@@ -189,19 +189,27 @@ class RelayedRepository(LocalRepository):
         move: lets the supervisor move a content.
     """
 
-    def __init__(self, folder: str, move: Callable[[Move, str], None]) -> None:
+    def __init__(self, folder: str | Path, move: Callable[[Move, str], None]) -> None:
         super().__init__(folder)
         self._move = move
 
-    def within(self, namespace: str) -> ArtifactRepository:
-        """The same for all namespaces: the server knows that of each delivery."""
-        return self
+    def within(self, namespace: str) -> RelayedRepository:
+        """The part of a namespace: the supervisor moves what a delivery of it needs to there. Raises PortError."""
+        part = super().within(namespace)
+        return self if part is self else RelayedRepository(part.folder, self._move)
 
     def put(self, file: Path) -> tuple[str, int]:
         """Keep a content here and at the server. Raises PortError."""
         digest, size = super().put(file)
         self._move("send", digest)
         return digest, size
+
+    def renew(self, digest: str) -> int | None:
+        """Count a content as put now, here and at the server, which gets it again where it has lost it. Raises PortError."""
+        size = super().renew(digest)
+        if size is not None:
+            self._move("send", digest)
+        return size
 
     def get(self, digest: str, target: Path) -> None:
         """Write a content to `target`; one that is damaged here comes again. Raises PortError."""

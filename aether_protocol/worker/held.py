@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from aether_protocol.errors import PortError
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.worker import (
     DiedReport,
     LogReport,
@@ -35,6 +36,7 @@ class HeldDelivery(Struct, eq=False):
     """A delivery that runs, is being stopped, or has ended and its report is not taken yet."""
 
     token: str
+    namespace: str = DEFAULT_NAMESPACE
     state: HeldState = "running"
     has_result: bool = False
 
@@ -89,7 +91,7 @@ class HeldDeliveries:
         """Hold a new delivery; False: it is held already."""
         if token in self._held:
             return False
-        self._held[token] = HeldDelivery(token)
+        self._held[token] = HeldDelivery(token, str(assignment.get("namespace") or DEFAULT_NAMESPACE))
         if self._spans is not None:
             self._spans.begun(token, assignment)
         return True
@@ -160,11 +162,15 @@ class HeldDeliveries:
         if self._carrier is None:
             raise PortError("this worker has no place for artifacts")
 
+        held = self._held.get(token)
+        if held is None:
+            raise PortError("the attempt was stopped")
+
         def wanted() -> bool:
             one = self._held.get(token)
             return one is not None and one.state == "running"
 
-        await self._carrier.move(token, move, digest, wanted)
+        await self._carrier.move(token, move, digest, wanted, namespace=held.namespace)
 
     def _end(self, token: str) -> HeldState | None:
         """What the state was of a delivery that does not run any more; None: it is not held, or had ended."""

@@ -21,7 +21,7 @@ from typing import IO, Final
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.private import make_private
 from aether_protocol.execution.staging.limits import CHUNK
-from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact
+from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 _DIGEST: Final = r"sha256:([0-9a-f]{64})"
@@ -41,7 +41,7 @@ class LocalRepository:
         """Where it is."""
         return self._folder
 
-    def within(self, namespace: str) -> ArtifactRepository:
+    def within(self, namespace: str) -> LocalRepository:
         """The part of a namespace. Raises PortError: that is not a namespace."""
         if namespace == DEFAULT_NAMESPACE:
             return self

@@ -503,22 +503,33 @@ async def _absent_of(
     repository: ArtifactRepository | None, tokens: Tokens, results: Sequence[ResultReport]
 ) -> dict[str, str]:
     """By token, what is wrong with results that name artifacts which their namespace does not have; those that it has count as
-    put now."""
+    put now. What was fetched and is not there any more is left out: the next attempt fetches it."""
     absent: dict[str, str] = {}
     for one in results:
-        named, holding = one.result.get("artifacts"), tokens.read(one.token)
-        if repository is None or holding is None or not isinstance(named, dict):
+        holding = tokens.read(one.token)
+        if repository is None or holding is None:
             continue
         part = part_of(repository, holding.namespace)
-        for name, value in named.items():
-            digest = value.get("digest") if isinstance(value, dict) else None
-            try:
-                size = await asyncio.to_thread(part.renew, digest) if isinstance(digest, str) else None
-            except PortError:
-                size = None
-            if size is None:
-                absent[one.token] = clean(f"its worker reported artifact {name!r}, which it has not sent")
+        for name in await _lacking(part, one.result.get("artifacts")):
+            absent[one.token] = clean(f"its worker reported artifact {name!r}, which it has not sent")
+        if isinstance(fetched := one.result.get("fetched"), dict):
+            for name in await _lacking(part, fetched):
+                del fetched[name]
     return absent
+
+
+async def _lacking(part: ArtifactRepository, named: object) -> list[str]:
+    """The names of those that are not there; the others count as put now."""
+    lacking: list[str] = []
+    for name, value in named.items() if isinstance(named, dict) else ():
+        digest = value.get("digest") if isinstance(value, dict) else None
+        try:
+            size = await asyncio.to_thread(part.renew, digest) if isinstance(digest, str) else None
+        except PortError:
+            size = None
+        if size is None:
+            lacking.append(name)
+    return lacking
 
 
 def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:

@@ -62,6 +62,11 @@ class LocalStager:
                 raise PortError(f"input artifact {name!r}: {_why(fault)}") from fault
         return fetched
 
+    def renew(self, fetched: Mapping[str, Json]) -> None:
+        """Count what was fetched as put now. Raises PortError."""
+        for record in fetched.values():
+            self._repository.renew(record["digest"])
+
     def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Json]:
         """Keep what lies at each output's `path` below `folder`: {name: {name, digest, size, archive}}. Raises PortError."""
         kept: dict[str, Json] = {}

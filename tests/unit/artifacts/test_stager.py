@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -56,6 +57,18 @@ def output(path: str | None, archive: str | None = None) -> ArtifactOutput:
 
 def given(path: str | None, **more: Any) -> dict[str, Any]:
     return {"in": {"name": "in", "path": path, "archive": None, **more}}
+
+
+def test_what_was_fetched_can_be_counted_as_put_again(work: Path, stager: Staged, tmp_path: Path) -> None:
+    (work / "a").write_bytes(b"a")
+    source = {"type": "local", "config": {"path": str(work / "a")}}
+    fetched = stager.stager.within("team").bring(given("got", source=source), work, stager.scratch, None)
+    kept = LocalRepository(tmp_path / "kept").within("team").path_of(fetched["in"]["digest"])
+    os.utime(kept, (1, 1))
+    stager.stager.renew(fetched)
+    assert kept.stat().st_mtime == 1, "that is of another namespace"
+    stager.stager.within("team").renew(fetched)
+    assert kept.stat().st_mtime > 1
 
 
 @pytest.mark.rule("ART-1", "ART-2", "ART-3")

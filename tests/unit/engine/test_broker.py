@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import pytest
 
+from aether_protocol.engine.artifacts import GRACE_US
 from aether_protocol.errors import PortError
+from aether_protocol.execution import attempt
 from aether_protocol.plan.model import ArtifactBinding, ArtifactOutput, HookEvent
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.service import client_of
@@ -29,6 +31,9 @@ class Desk:
         self.fault: str | None = None
         self.gate: threading.Event | None = None
         self.began = threading.Event()
+        self.fetched: dict[str, Any] = {}
+        self.renewed: list[dict[str, Any]] = []
+        self.often = threading.Event()
 
     def within(self, namespace: str) -> Self:
         return self
@@ -39,7 +44,14 @@ class Desk:
         if self.gate is not None:
             assert self.gate.wait(10)
             self.log.append("brought")
-        return {}
+        return self.fetched
+
+    def renew(self, fetched: Mapping[str, Any]) -> None:
+        self.renewed.append(dict(fetched))
+        if len(self.renewed) == 3:
+            self.often.set()
+        if len(self.renewed) == 1:
+            raise PortError("the repository is away for a moment")
 
     def keep(self, outputs: Sequence[ArtifactOutput], folder: Path, scratch: Path) -> dict[str, Any]:
         self.log.append(f"keep {','.join(output.name for output in outputs)}")
@@ -75,6 +87,33 @@ def test_the_run_of_higher_priority_goes_first() -> None:
         assert order == ["run-1 t0", "run-2 t0", "run-2 t1", "run-2 t2", "run-1 t1", "run-1 t2"]
 
     run_on(EngineWorld({"slow": ("async", slow)}, concurrency=1), body)
+
+
+@pytest.mark.rule("ART-2")
+@pytest.mark.parametrize("mode", ["async", "thread"])
+def test_what_was_fetched_counts_as_put_again_as_long_as_its_attempt_runs(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until its result no run names it, and a collection would take it after the grace."""
+    assert attempt.RENEW_S * 1_000_000 <= GRACE_US / 3
+    monkeypatch.setattr(attempt, "RENEW_S", 0.001)
+    desk = Desk()
+
+    async def wait(given: TaskAssignment, context: object) -> TaskResult:
+        await asyncio.to_thread(desk.often.wait, 20)
+        return succeed(given)
+
+    def wait_in_thread(given: TaskAssignment, context: object) -> TaskResult:
+        desk.often.wait(20)
+        return succeed(given)
+
+    async def body(world: EngineWorld) -> None:
+        run = await world.engine.submit(plan(dag(task("a", "look", needs=needs("data")))))
+        assert (await client_of(world.engine).runs.wait(run)).phase == "Succeeded"
+        assert (count := len(desk.renewed)) >= 3
+        await asyncio.sleep(0.01)
+        assert desk.renewed == [desk.fetched] * count, "and no longer"
+
+    desk.fetched = {"data": {"digest": "sha256:" + "0" * 64, "size": 3, "mode": "0644"}}
+    run_on(EngineWorld({"look": (mode, wait if mode == "async" else wait_in_thread)}, stager=desk), body)
 
 
 @pytest.mark.rule("ART-1", "ART-2")

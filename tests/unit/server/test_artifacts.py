@@ -98,6 +98,24 @@ def test_an_artifact_comes_in_parts_and_goes_out_from_any_byte_on(tmp_path: Path
     asyncio.run(go())
 
 
+def test_what_a_result_has_fetched_counts_as_put_now_and_what_is_gone_is_left_out(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with desk(tmp_path) as (at, _):
+            (tmp_path / "file").write_bytes(b"other")
+            at.repository.put(tmp_path / "file")
+            kept = at.repository.path_of(OTHER)
+            os.utime(kept, (1, 1))
+            fetched = {name: {"digest": digest, "size": 5, "mode": "0644"} for name, digest in (("a", OTHER), ("b", DIGEST))}
+            names = ("taskRunId", "workflowRunId", "attempt", "epoch")
+            result = {**{name: at.item.assignment[name] for name in names}, "code": 0, "fetched": fetched}
+            await at.broker.report(at.session, WorkReport(results=[ResultReport(token=at.item.token, result=result)]))
+            (got,) = at.ear.results
+            assert (got.code, list(got.fetched)) == (0, ["a"]), got
+            assert kept.stat().st_mtime > time.time() - 60
+
+    asyncio.run(go())
+
+
 @pytest.mark.rule("RT-140")
 def test_what_another_namespace_has_is_not_here(tmp_path: Path) -> None:
     """With its digest in hand: it is not looked up, not given out, not put without being sent, and not taken as a result's."""
