@@ -136,6 +136,7 @@ class WorkerBroker:
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
         self._logs = WorkerLogs(clock, self._tokens, self._secrets)
+        self._asked: dict[int, int] = {}  # by delivery that no engine of this server gave: when it is asked for again
         self._timer: TimerHandle | None = None
         self._timer_due = 0
         self.sink: ResultSink
@@ -410,9 +411,13 @@ class WorkerBroker:
     def _tick(self) -> None:
         self._timer = None
         self._logs.forget(self.fleet.state.deliveries)
-        self._send(e.Ticked(self.clock.now()))
+        now = self.clock.now()
+        self._send(e.Ticked(now))
+        self._asked = {number: due for number, due in self._asked.items() if due > now}
         for delivery in self.fleet.unclaimed():
-            self.sink.brought(delivery.work.ref, partial(self._unwanted, delivery))
+            if delivery.number not in self._asked:  # it may be there for days, while its run sleeps
+                self._asked[delivery.number] = now + self.settings.lease
+                self.sink.brought(delivery.work.ref, partial(self._unwanted, delivery))
 
     def _unwanted(self, delivery: WorkerDelivery) -> None:
         """The run may have ended, and its server with it before it could stop this."""
