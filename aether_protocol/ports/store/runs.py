@@ -181,6 +181,7 @@ class RunStore(Protocol):
         Raises:
             KeyTakenError: There is a run with its key.
             ConflictError: There is a run of this id.
+            NotFoundError: The run that it retries was deleted, and what it names of that one with it.
         """
         ...
 

@@ -117,6 +117,8 @@ class MemoryRuns:
         self._keys: dict[tuple[str, str], str] = {}  # run ids by namespace and key
 
     async def create(self, run: NewRun) -> int:
+        if run.row.retry_of is not None and run.row.retry_of not in self.by_id:
+            raise NotFoundError(f"run {run.row.retry_of!r} was deleted")
         return self._create(run)
 
     async def append(self, batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:

@@ -67,7 +67,7 @@ class PostgresRuns:
 
     async def create(self, run: NewRun) -> int:
         token, known = await self._dialect.transact(
-            lambda: self._records.insert(run), again=lambda: self._create_again(run)
+            lambda: self._records.create(run), again=lambda: self._create_again(run)
         )
         self._known[run.row.run_id] = known
         return token
@@ -80,7 +80,7 @@ class PostgresRuns:
             known = yield from self._records.look_up(run.row.run_id)
             if known is not None and found[1] == (0 if run.owner is None else FIRST_TOKEN):
                 return found[1], known
-        return (yield from self._records.insert(run))
+        return (yield from self._records.create(run))
 
     async def import_run(self, run: StoredRun) -> None:
         await self._dialect.transact(lambda: self._records.import_run(run))

@@ -138,6 +138,15 @@ class RunRecords:
 
     # --- writing ---
 
+    def create(self, run: NewRun) -> Work[tuple[int, Known]]:
+        """Insert a new run as `insert` does, while the run that it retries, if it does, is there and stays."""
+        before = run.row.retry_of
+        if before is not None:
+            kept = yield from fetch_one(f"SELECT 1 FROM runs WHERE run_id = ?{self._db.for_key}", (before,))
+            if kept is None:
+                raise NotFoundError(f"run {before!r} was deleted")
+        return (yield from self.insert(run))
+
     def insert(self, run: NewRun) -> Work[tuple[int, Known]]:
         """Insert a new run; its token, and what is to be remembered of it."""
         token = 0 if run.owner is None else FIRST_TOKEN

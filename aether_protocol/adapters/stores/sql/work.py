@@ -38,7 +38,7 @@ class SqlDatabase(Protocol):
     chained_change: str  # the column of `steps` that their digests cover as the number of the change
     for_update: str  # the end of a SELECT of runs that are to be changed
     if_free: str  # after `for_update`: pass over what is being changed at this moment
-    for_key: str  # the end of a SELECT of a plan that must stay until the transaction ends
+    for_key: str  # the end of a SELECT of a plan or run that must stay until the transaction ends
     holds_label: str  # the condition that `labels` contain a text
     holds_namespace: str  # the condition that `namespace` is one of a list
     gone_owner: str  # the condition that an owner of `owners` has died, whatever its lease says

@@ -51,7 +51,7 @@ class SqliteRuns:
         self.load, self.row, self.rows, self.lines = records.load, records.row, records.rows, records.lines
 
     async def create(self, run: NewRun) -> int:
-        token, known = await self._dialect.transact(lambda: self._records.insert(run))
+        token, known = await self._dialect.transact(lambda: self._records.create(run))
         self._known[run.row.run_id] = known
         return token
 

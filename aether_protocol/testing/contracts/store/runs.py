@@ -32,6 +32,7 @@ class RunContract(Contract):
     def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
             given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z", document_version=3)
+            await store.runs.create(new_run("z"))
             assert await store.runs.create(given) == 0
             found = await store.runs.load("a")
             assert (found.row, found.header) == (replace(given.row, tier=store.tier), given.header)
@@ -120,6 +121,23 @@ class RunContract(Contract):
             found = await store.runs.append(batch)
             assert {run: type(error) for run, error in found.items()} == {"b": BusyError, "nobody": NotFoundError}
             assert [texts((await store.runs.load(run)).lines) for run in ("a", "b", "c")] == [["x"], [], ["y", "z"]]
+
+        self.play(body)
+
+    def test_a_run_that_was_deleted_is_not_retried(self) -> None:
+        """What the retry would name of it may be deleted as well."""
+
+        async def body(store: Store) -> None:
+            retry = replace(new_run("a.2", retry_of="a"), artifacts=[digest(1)])
+            for prepare in (store.runs.create(new_run("b")), store.runs.create(new_run("a")), store.runs.delete(["a"])):
+                await prepare
+            for new in (retry, replace(retry, key=RunKey("order-42", "x" * 64))):
+                with pytest.raises(NotFoundError, match="'a' was deleted"):
+                    await store.runs.create(new)
+            assert (await store.runs.row("a.2"), await store.upkeep.artifacts()) == (None, {})
+            await store.runs.create(new_run("a"))
+            await store.runs.create(retry)
+            assert list((await store.upkeep.artifacts()).values()) == ["a.2"]
 
         self.play(body)
 
