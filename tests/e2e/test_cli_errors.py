@@ -25,6 +25,7 @@ ONE_LOOK = re.compile(r"(?:.*\n)*?error: [^\n]*[^.\n](?:\n  hint: [^\n]*(?:[^.\n
 ARGUMENTS = {
     "RUN": "good", "NAME": "nightly", "NAME...": "nightly", "RUN...": "good", "FILE": "good.yaml", "PATH...": "good.yaml",
     "FILE...": "words.yaml", "NAME|FILE": "nightly", "FILE|NAME": "nightly", "ID": "1234567890ab", "COMMAND...": "true",
+    "FROM": "sqlite:from.db", "TO": "sqlite:to.db",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from tests.unit.cli.test_command_line import COMMANDS, LEAVES
 DRIVES = "text|json|events"
 FOUND = "text|json|github|sarif"
 LISTED = "text|json"
+SHOWN = "text|json|yaml"
 HOSTS = "text|events"
 FORMS = {
     "init": "",
@@ -23,11 +24,11 @@ FORMS = {
     "library diff": LISTED,
     "library ls": LISTED,
     "library rm": LISTED,
-    "library show": LISTED,
+    "library show": SHOWN,
     "template apply": LISTED,
     "template ls": LISTED,
     "template rm": LISTED,
-    "template show": LISTED,
+    "template show": SHOWN,
     "executors": LISTED,
     "config path": LISTED,
     "config show": LISTED,
@@ -64,6 +65,7 @@ FORMS = {
     "export": "jsonl",
     "import": LISTED,
     "db check": LISTED,
+    "db copy": LISTED,
     "db info": LISTED,
     "db migrate": LISTED,
     "db vacuum": LISTED,
@@ -155,7 +157,8 @@ def test_a_word_means_one_thing(words: str) -> None:
 @pytest.mark.parametrize("words", FORMS)
 def test_no_help_shows_a_spelling_of_before(words: str) -> None:
     command = LEAVES[f"aether {words}"]
-    shown = command.get_help(click.Context(command, info_name=words, max_content_width=80))
+    context = click.Context(command, info_name=words, max_content_width=80, help_option_names=["-h", "--help"])
+    shown = command.get_help(context)  # which the command remembers
     spellings = {part.strip(",") for line in shown.splitlines() for part in line[:34].split() if part.startswith("--")}
     assert not spellings & HIDDEN
     assert "table" not in shown

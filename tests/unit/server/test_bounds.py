@@ -204,14 +204,15 @@ def test_an_internal_error_is_in_the_servers_log_with_its_place(capsys: pytest.C
 
     handler = JournalHandler(lambda: 0)
     log = logging.getLogger("aether_protocol")
-    log.addHandler(handler)
+    before, log.handlers = log.handlers, [handler]
+    log.propagate = False  # to what others have set up
     try:
         app = make_app(ServerParts(access=RULES))
         app.register(broken)
         with TestClient(app, base_url="http://127.0.0.1") as client:
             answer = client.get("/v1/broken", headers=bearer(TOKEN))
     finally:
-        log.removeHandler(handler)
+        log.handlers, log.propagate = before, True
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
     assert "KeyError" not in answer.text
     said = capsys.readouterr().err
