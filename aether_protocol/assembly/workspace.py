@@ -55,14 +55,17 @@ def collector_held() -> Iterator[None]:
             gc.enable()
 
 
+_is_frozen = False  # what the program froze was seen once: to ask is a walk over all of it, 8 ms of a server, with each request
+
+
 def _promote() -> None:
     """Count what was made as old, so that the next collection does not begin with a walk over all of it.
 
-    Where little was made there is no collection yet. A server makes little with each request, and to ask what is frozen is a
-    walk over all of that: 8 ms of a server that has frozen its start.
+    A program that has frozen its start looks after that itself, and what it has frozen stays so.
     """
-    is_due = gc.get_count()[0] > gc.get_threshold()[0]
-    if is_due and not gc.get_freeze_count():  # what the program itself has frozen stays so
+    global _is_frozen
+    _is_frozen = _is_frozen or gc.get_freeze_count() > 0
+    if not _is_frozen:
         gc.freeze()
         gc.unfreeze()
 

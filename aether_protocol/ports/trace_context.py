@@ -7,7 +7,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-_TRACEPARENT: Final = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+# Compiled when there is one.
+_TRACEPARENT: Final = r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 _SAMPLED: Final = 0x01
 
 
@@ -25,7 +26,7 @@ class TraceContext(Struct, frozen=True, gc=False):
     @classmethod
     def read(cls, text: str | None) -> Self | None:
         """Read a `traceparent`; None for what is not one, as W3C asks: who is given a broken one begins a trace."""
-        found = None if text is None else _TRACEPARENT.fullmatch(text.strip())
+        found = None if text is None else re.fullmatch(_TRACEPARENT, text.strip())
         if found is None or (found[1] == "00" and found[5] is not None):
             return None
         return cls(found[2], found[3], bool(int(found[4], 16) & _SAMPLED))

@@ -6,7 +6,6 @@ Law: nothing here reads or writes. The values are those of the answer of a serve
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
@@ -84,9 +83,11 @@ class AppliedDocuments(Struct, frozen=True, kw_only=True):
 
 def difference(before: tuple[str, str] | None, after: tuple[str, str]) -> Iterator[str]:
     """Give the lines of a unified diff of two texts, each with what it is called; None: there was none."""
+    from difflib import unified_diff  # rarely asked for, and its import is a millisecond
+
     name, text = before or ("nothing", "")
     old, new = _lines(text), _lines(after[1])
-    return (line.rstrip("\n") for line in difflib.unified_diff(old, new, name, after[0]))
+    return (line.rstrip("\n") for line in unified_diff(old, new, name, after[0]))
 
 
 def _lines(text: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 import aether_protocol
 from aether_protocol import DocumentError, Engine, FunctionExecutor, Report, UsageError, load_plan, run
-from aether_protocol.assembly import build_engine
+from aether_protocol.assembly import build_engine, workspace
 from aether_protocol.assembly.artifacts import fetcher_types
 from aether_protocol.assembly.executors import executor_types
 from aether_protocol.assembly.variables import system_variables
@@ -292,17 +292,24 @@ def test_a_report_is_not_written_down_on_the_way(monkeypatch: pytest.MonkeyPatch
     assert written == []
 
 
-def test_where_little_was_made_nothing_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server freezes what its start has made, and to count that is a walk over all of it."""
+def test_what_a_program_has_frozen_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server freezes what its start has made, and to count that is a walk over all of it: not with each document."""
+    walks: list[None] = []
 
     def walk() -> int:
-        raise AssertionError("all that is frozen was walked")
+        walks.append(None)
+        return 1
 
-    before = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 50)
+    monkeypatch.setattr(workspace, "_is_frozen", False)
     monkeypatch.setattr(gc, "get_freeze_count", walk)
-    try:
-        gc.collect()
+    for _ in range(3):
         Engine().plan(workflow(step("say", "echo")))
-    finally:
-        gc.set_threshold(*before)
+    assert len(walks) == 1
+
+
+def test_after_a_document_the_next_collection_does_not_walk_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that was little, and the program nearly had to collect: its imports are the most of it."""
+    monkeypatch.setattr(workspace, "_is_frozen", False)
+    gc.unfreeze()
+    Engine().plan(workflow(step("say", "echo")))
+    assert gc.get_count()[0] < 1_000, "what is young now was made since"

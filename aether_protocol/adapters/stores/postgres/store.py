@@ -14,40 +14,20 @@ from aether_protocol.adapters.stores.postgres.leases import PostgresLeases
 from aether_protocol.adapters.stores.postgres.runs import PostgresRuns
 from aether_protocol.adapters.stores.postgres.schema import prepare
 from aether_protocol.adapters.stores.postgres.session import StoreSession
-from aether_protocol.adapters.stores.postgres.upkeep import PostgresUpkeep
-from aether_protocol.adapters.stores.sql.access import SqlAudit, SqlNamespaces, SqlTokens
-from aether_protocol.adapters.stores.sql.fleet import SqlFleet
-from aether_protocol.adapters.stores.sql.leases import SqlLeases, SqlMailbox
-from aether_protocol.adapters.stores.sql.library import SqlLibrary
-from aether_protocol.adapters.stores.sql.logs import SqlLogs
-from aether_protocol.adapters.stores.sql.runs import RunRecords
-from aether_protocol.adapters.stores.sql.schedules import SqlSchedules
+from aether_protocol.adapters.stores.sql.facets import TIERS, SqlFacets
+from aether_protocol.adapters.stores.sql.leases import SqlLeases
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 
 if TYPE_CHECKING:
-    from aether_protocol.ports.store import (
-        AuditStore,
-        ChangeFeed,
-        FleetStore,
-        LeaseStore,
-        LibraryStore,
-        LogStore,
-        MailboxStore,
-        NamespaceStore,
-        RunStore,
-        ScheduleStore,
-        TokenStore,
-        UpkeepStore,
-    )
+    from aether_protocol.ports.store import ChangeFeed, LeaseStore, RunStore, UpkeepStore
 
-TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 DURABILITIES: Final = ("full", "normal")
 SCHEMA: Final = "aether"
 PATIENCE_S: Final = 15.0
 
 
-class PostgresStore:
+class PostgresStore(SqlFacets):
     """`ports.store.Store` on a server. `tier` is how new runs are kept. Connections are made when they are needed."""
 
     def __init__(
@@ -58,26 +38,19 @@ class PostgresStore:
         patience_s: float = PATIENCE_S,
         now: Callable[[], int] | None = None,
     ) -> None:
-        self.durable = True
-        self.tier = tier
-        self.file: Path | None = None
         self.connections = Connections(target, self._prepare, patience_s)
         self._dialect = dialect = PostgresDialect(self.connections, now, self._changed)
+        super().__init__(dialect, tier)
+        self.file: Path | None = None
         self._session = StoreSession(self.connections, f"aether {target.schema}", lambda owner: dialect.key(f"owner {owner}"))
-        records, mailbox = RunRecords(dialect, tier), SqlMailbox(dialect)
-        self.runs: RunStore = PostgresRuns(dialect, records)
-        self.leases: LeaseStore = PostgresLeases(dialect, SqlLeases(dialect, records.forget), self._session)
-        self.mailbox: MailboxStore = mailbox
-        self.logs: LogStore = SqlLogs(dialect)
+        self.runs: RunStore = PostgresRuns(dialect, self.records)
+        self.leases: LeaseStore = PostgresLeases(dialect, SqlLeases(dialect, self.records.forget), self._session)
         self.changes: ChangeFeed = PostgresChanges(dialect, self._session.hinted)
-        schedules = SqlSchedules(dialect, records, mailbox)
-        self.schedules: ScheduleStore | None = schedules
-        self.library: LibraryStore = SqlLibrary(dialect, schedules)
-        self.fleet: FleetStore = SqlFleet(dialect)
-        self.upkeep: UpkeepStore = PostgresUpkeep(dialect, tier)
-        self.tokens: TokenStore = SqlTokens(dialect)
-        self.namespaces: NamespaceStore = SqlNamespaces(dialect)
-        self.audit: AuditStore = SqlAudit(dialect)
+
+    def _make_upkeep(self) -> UpkeepStore:
+        from aether_protocol.adapters.stores.postgres.upkeep import PostgresUpkeep
+
+        return PostgresUpkeep(self._dialect, self.tier)
 
     async def _prepare(self, link: Link) -> None:
         await prepare(link, self._dialect, migrates=not self.connections.target.reads_only)

@@ -19,4 +19,5 @@ Modules by role:
     tokens, namespaces and the audit                    access
     the key of servers, and the workers they know       fleet
     what is wrong inside of a store                     checks
+    all of these as parts of one object                 facets
 """
