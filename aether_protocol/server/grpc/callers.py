@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from aether_protocol.server.access import client_of_caller, require_of, unknown_caller
+from aether_protocol.server.access import client_of_caller, unknown_caller
 from aether_protocol.server.bounds import RateLimiter
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.problems import ApiError
@@ -69,8 +69,3 @@ async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | by
     if caller is None:
         raise unknown_caller(has_credentials=bool(given))
     return caller
-
-
-def require(caller: Caller, needs: object) -> None:
-    """Refuse a caller without what a method needs. Raises ApiError (403)."""
-    require_of(caller, needs)

@@ -15,10 +15,10 @@ from grpc_reflection.v1alpha import reflection
 
 from aether_protocol.errors import PortError
 from aether_protocol.ports.grpc.services import GrpcMethod, methods, service_names
-from aether_protocol.server.access import unknown_caller
+from aether_protocol.server.access import require_of, unknown_caller
 from aether_protocol.server.bounds import RateLimiter, StreamCounter
 from aether_protocol.server.gate import WATCH_S
-from aether_protocol.server.grpc.callers import GrpcCall, find_caller, require
+from aether_protocol.server.grpc.callers import GrpcCall, find_caller
 from aether_protocol.server.grpc.health import HEALTH, HealthService
 from aether_protocol.server.grpc.methods import METHODS, AnsweredMethod
 from aether_protocol.server.grpc.statuses import abort, problem_of
@@ -97,7 +97,7 @@ class GrpcEdge:
 
     async def _call(self, answered: AnsweredMethod, context: Any) -> GrpcCall:
         caller = await find_caller(self._parts, context.invocation_metadata() or (), self._limiter)
-        require(caller, answered.needs["needs"])
+        require_of(caller, answered.needs["needs"])
         return GrpcCall(self._parts, caller, context, self._polled)
 
     def _unary(self, method: GrpcMethod, answered: AnsweredMethod) -> Any:

@@ -16,7 +16,8 @@ from aether_protocol.ports import worker as w
 from aether_protocol.ports.grpc import aether_pb2 as pb
 from aether_protocol.ports.grpc.messages import read_message, write_message
 from aether_protocol.ports.wire_json import WireError
-from aether_protocol.server.grpc.callers import GrpcCall, find_caller, require
+from aether_protocol.server.access import require_of
+from aether_protocol.server.grpc.callers import GrpcCall, find_caller
 from aether_protocol.server.grpc.statuses import problem_of
 from aether_protocol.server.worker_calls import WorkerCalls
 
@@ -216,7 +217,7 @@ async def _answer(call: GrpcCall, frame: Any) -> Any:
         if kind is None:
             raise WireError("a frame without a message, or with one that this server does not know")
         caller = await find_caller(call.parts, call.context.invocation_metadata() or (), None)
-        require(caller, "worker")
+        require_of(caller, "worker")
         answer = await _FRAMES[kind](WorkerCalls(call.parts, caller), frame.session, getattr(frame, kind))
     except Exception as error:
         status, problem = problem_of(error, "WorkerService.Work")
