@@ -6,6 +6,7 @@ oldest part goes, and a note says so. An observer that raises, or a store that f
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -67,6 +68,7 @@ class Logs:
         self._clock = clock
         self._store = store
         self._wake = wake
+        self._saving = asyncio.Lock()
         self._errors = errors
         self._size = 0
         self._parts: list[LogPart] = []  # of the pieces that wait
@@ -92,7 +94,11 @@ class Logs:
         self._store = store
 
     async def save(self) -> None:
-        """Store what waits."""
+        """Store what waits. One call after the other: nothing is stored while it may be behind a piece that is lost."""
+        async with self._saving:
+            await self._save()
+
+    async def _save(self) -> None:
         self.due = False
         if self._alarm is not None:
             self._alarm.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from aether_protocol.errors import NotFoundError, PortError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.fleet.events import Holding
 from aether_protocol.ports.broker import LogPart
-from aether_protocol.ports.store import LogStore, Store, StoredRun
+from aether_protocol.ports.store import LogLine, LogStore, Store, StoredRun
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.ports.worker import (
     ExecutorOffer,
@@ -257,6 +257,42 @@ def test_logs_that_the_store_refuses_are_lost_with_all_that_came_meanwhile() -> 
         await logs.save()
         assert told == ["first is lost", "meanwhile is lost"]
         assert logs.pending == []
+
+    asyncio.run(go())
+
+
+def test_a_second_save_waits_for_the_first_whose_pieces_may_be_lost() -> None:
+    """A reader that asks for what is stored, beside the loop: what it would store is behind what the loop is storing."""
+
+    async def go() -> None:
+        begun, goes_on, stored = asyncio.Event(), asyncio.Event(), Lines()
+
+        class FirstRefused:
+            async def write(self, lines: Sequence[LogLine]) -> None:
+                if not begun.is_set():
+                    begun.set()
+                    await goes_on.wait()
+                    raise PortError("the disk reports an error")
+                stored.extend(line.text for line in lines)
+
+        logs = Logs(ManualClock(), cast("LogStore", FirstRefused()), lambda: None, Observers())
+        ends: list[str] = []
+
+        def keep(text: str, offset: int) -> None:
+            record = LogRecord("run", 0, "main.a", 1, "stdout", text, 0)
+            part = LogPart(7, len(text), lambda: ends.append(f"{text} stored"), lambda: ends.append(f"{text} lost"))
+            logs.keep(record, part, offset)
+
+        keep("one\n", 0)
+        first = asyncio.ensure_future(logs.save())
+        await begun.wait()
+        keep("two\n", 4)
+        second = asyncio.ensure_future(logs.save())
+        await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.gather(first, second)
+        assert stored == []
+        assert ends == ["one\n lost", "two\n lost"], "both come again, in their order"
 
     asyncio.run(go())
 
