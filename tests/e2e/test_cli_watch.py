@@ -162,9 +162,10 @@ def test_a_server_that_is_started_anew_in_the_middle_costs_nothing(tmp_path: Pat
     places = [(record["seq"], record["index"]) for record in map(json.loads, out.splitlines())]
     assert places == sorted(set(places)), "nothing twice, all in order"
     assert [seq for seq, index in places if index == 0] == list(range(1, places[-1][0] + 1)), "nothing is lost"
-    for number in range(8):
-        assert told.count(f"main.t{number}  Succeeded") == 1
-        assert told.count(f"| line {number}\n") in ((1, 2) if number == 2 else (1,)), "an attempt that died is repeated"
+    assert [told.count(f"main.t{number}  Succeeded") for number in range(8)] == [1] * 8
+    lines = [told.count(f"| line {number}\n") for number in range(8)]
+    # Which task ran when the server died is the machine's choice: the watcher learns late that the third has begun.
+    assert min(lines) == 1 and set(lines[:2]) == {1} and sum(lines) <= 9, "only an attempt that died is repeated"
 
 
 GIVES_UP_SOON = """
