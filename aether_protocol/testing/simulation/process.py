@@ -17,6 +17,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.snapshots import SnapshotPolicy
 from aether_protocol.errors import PortError
 from aether_protocol.ports.broker import Broker
+from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.store import NewRun, RunAppend, Store
 from aether_protocol.ports.store.schedules import ScheduleDecision
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
@@ -72,7 +73,8 @@ class ProcessOptions(Struct, frozen=True):
 
     `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages between engine and broker may get
     lost (`faulty`), the steps between two snapshots of a run, how long a run only waits before it is passivated (None: it stays
-    in memory), and what makes its broker (`broker`, in place of the simulated ones).
+    in memory), what makes its broker (`broker`, in place of the simulated ones), and its providers of secrets (None: those of
+    the workers).
     """
 
     slots: int | None = None
@@ -80,6 +82,7 @@ class ProcessOptions(Struct, frozen=True):
     snapshot_steps: int = 20
     passivate_after_s: float | None = None
     broker: Callable[[BrokerProcess], Broker] | None = None
+    secrets: Sequence[SecretProvider] | None = None
 
 
 class Process:
@@ -107,7 +110,7 @@ class Process:
             else broker_of(number, workers, self, machine.slots, faulty=machine.faulty),
             clock=self.clock,
             ids=SequentialIds(workers.seed),
-            secrets=workers.secrets.providers,
+            secrets=workers.secrets.providers if machine.secrets is None else machine.secrets,
             observers=[self._stored],
             owner=self.engine_name,
             lease_s=LEASE_US / SECOND,

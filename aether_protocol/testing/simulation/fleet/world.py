@@ -59,14 +59,14 @@ class FleetWorld(BaseWorld):
         clock = ManualClock()
         store: SimStore = (DATABASE.get() if played.sqlite else SimMemoryStore)(STATE_ACTION_LOG, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
-        machine = ProcessOptions(snapshot_steps=20, broker=self._broker)
+        self.vault = Vault()
+        machine = ProcessOptions(snapshot_steps=20, broker=self._broker, secrets=[self.vault])
         super().__init__(clock, store, chaos, played.work, survive=False, machine=machine)
         self.scenario = played
         self.plans = plans or tuple(compile_value(dict(run.document)) for run in played.runs)
         self.outcomes: list[RunOutcome] = []
         self.laws = FleetLaws(clock, self.counts, self.broken.append, played.weights, thorough=played.thorough)
         self.network = Network(clock, chaos, self.laws)
-        self.vault = Vault()
         self.machines: list[SimMachine] = []
         self._parts = FleetParts(
             clock,
