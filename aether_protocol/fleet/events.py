@@ -90,7 +90,8 @@ class PollEnded(Struct, gc=False):
 
 
 class Beat(Struct, gc=False):
-    """A worker is alive and has these deliveries. `poll`: the number of the last poll whose answer it received."""
+    """A worker is alive and has these deliveries. `poll`: the number of the last poll whose answer it received, or waits for
+    no more."""
 
     at: int
     session: str

@@ -77,7 +77,7 @@ class Poll(_Message, kw_only=True):
 
 
 class BeatMessage(_Message, kw_only=True):
-    """The worker is alive. `poll`: the number of the last poll whose answer it has received, 0 before the first."""
+    """The worker is alive. `poll`: the number of the last poll whose answer it has received or given up, 0 before the first."""
 
     poll: _Count
     holding: _Tokens

@@ -125,7 +125,7 @@ class Supervisor:
         self._session = ""
         self._welcome: Welcome | None = None
         self._poll = 0
-        self._received = 0  # the last poll whose answer arrived
+        self._settled = 0  # the last poll that was answered or given up
         self._answered_at = 0  # when the last message that was answered was sent (microseconds)
         self._welcomed = asyncio.Event()  # there was a session
         self._expired = asyncio.Event()  # the session's lease is over
@@ -210,7 +210,7 @@ class Supervisor:
         self._session, self._answered_at = self._welcome.session, sent
         self._is_away = False
         self._report(WorkerNews("connected", f"connected to {self._welcome.server} as {self._hello.worker!r}"))
-        self._poll = self._received = 0
+        self._poll = self._settled = 0
         self._expired.clear()
         self._outbox.logs.rewind()  # what an earlier session did not hear of
         self._welcomed.set()
@@ -260,11 +260,12 @@ class Supervisor:
                 orders = await self._transport.poll(self._session, poll, wait_s)
             except TransportError as error:
                 _log.debug("a poll was not answered: %s", error.message)
+                self._settled = poll.poll  # what it may have brought is given out again at the next beat
                 await self._pause(pause)
                 pause = min(pause * 2, self._settings.longest_retry_s)
                 continue
             pause = self._settings.retry_s
-            self._received = poll.poll
+            self._settled = poll.poll
             self._answered(sent)
             self._obey(orders)
 
@@ -272,7 +273,7 @@ class Supervisor:
         while True:
             await self._clock.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
             sent = self._clock.now()
-            beat = BeatMessage(poll=self._received, holding=self.held.tokens)
+            beat = BeatMessage(poll=self._settled, holding=self.held.tokens)
             try:
                 orders = await self._transport.beat(self._session, beat)
             except TransportError as error:

@@ -84,6 +84,8 @@ class Server:
         self.over = False
         self.record = True
         self.keep_logs = True
+        self.deaf = False  # to polls
+        self.beats: list[int] = []  # the polls that they named
         self.lost: set[str] = set()  # logs of these deliveries are lost
         self.work = [WorkItem(token="t1", assignment={})]
         self.hellos: list[list[str]] = []
@@ -107,6 +109,9 @@ class Server:
 
     async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
         self._check()
+        if self.deaf:
+            await asyncio.sleep(timeout_s)
+            raise TransportError("no answer")
         work, self.work = self.work, []
         if not work:
             await asyncio.sleep(timeout_s)
@@ -115,6 +120,7 @@ class Server:
 
     async def beat(self, session: str, beat: BeatMessage) -> Orders:
         self._check()
+        self.beats.append(beat.poll)
         return Orders()
 
     async def report(self, session: str, report: WorkReport) -> Receipt:
@@ -194,6 +200,20 @@ def test_what_runs_is_stopped_and_killed_before_the_lease_ends(says_over: bool) 
         server.away = server.over = False
         await asyncio.sleep(20)
         assert server.hellos[-1] == [], "it is another worker's by now"
+        running.cancel()
+
+    play(body)
+
+
+def test_a_beat_says_which_polls_were_given_up_so_that_their_answers_are_known_to_be_lost() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.deaf = True
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(4)
+        assert set(server.beats) == {0}, "the answer to the first poll may still come"
+        await asyncio.sleep(5)
+        assert server.beats[-1] == 1, "it comes no more, though no other poll has reached the server"
         running.cancel()
 
     play(body)
