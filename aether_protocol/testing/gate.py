@@ -20,6 +20,7 @@ from aether_protocol.ports.store import (
     NamespaceStore,
     RunStore,
     ScheduleStore,
+    ServerStore,
     Store,
     TokenStore,
     UpkeepStore,
@@ -74,6 +75,7 @@ class GatedStore:
         self.changes: ChangeFeed = self._gated("changes")
         self.schedules: ScheduleStore | None = self._gated("schedules")
         self.fleet: FleetStore = self._gated("fleet")
+        self.servers: ServerStore = self._gated("servers")
         self.upkeep: UpkeepStore = self._gated("upkeep")
         self.tokens: TokenStore = self._gated("tokens")
         self.namespaces: NamespaceStore = self._gated("namespaces")

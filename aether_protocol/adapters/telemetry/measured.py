@@ -37,6 +37,7 @@ class Measured:
         self.library: Any = facets["library"]
         self.changes: Any = facets["changes"]
         self.fleet: Any = facets["fleet"]
+        self.servers: Any = facets["servers"]
         self.upkeep: Any = facets["upkeep"]
         self.tokens: Any = facets["tokens"]
         self.namespaces: Any = facets["namespaces"]

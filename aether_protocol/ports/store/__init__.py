@@ -7,7 +7,7 @@
     upkeep      what an operator asks
     tokens      of callers, without their texts                namespaces those that were declared
     audit       what callers changed
-    fleet       what servers must know of their workers
+    fleet       what servers must know of their workers            servers    which servers there are
 
 Every method of a facet raises PortError where the outside fails (a full disk, a server that is away), BusyError where another
 process was first, and UsageError where the caller asks for what cannot be: NotFoundError for an unknown run, ConflictError
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.runs import RunSummary as RunSummary
     from aether_protocol.ports.store.runs import StoredRun as StoredRun
     from aether_protocol.ports.store.schedules import ScheduleStore as ScheduleStore
+    from aether_protocol.ports.store.servers import ServerRow as ServerRow
+    from aether_protocol.ports.store.servers import ServerStore as ServerStore
     from aether_protocol.ports.store.upkeep import StoreInfo as StoreInfo
     from aether_protocol.ports.store.upkeep import UpkeepStore as UpkeepStore
 
@@ -61,7 +63,7 @@ STATE_ACTION_LOG: Final = "state-action-log"
 
 FACETS: Final = (  # that every store has
     *("runs", "leases", "mailbox", "logs", "library", "changes", "upkeep"),
-    *("tokens", "namespaces", "audit", "fleet"),
+    *("tokens", "namespaces", "audit", "fleet", "servers"),
 )
 
 
@@ -81,6 +83,7 @@ class Store(Protocol):
     changes: ChangeFeed
     schedules: ScheduleStore | None
     fleet: FleetStore
+    servers: ServerStore
     upkeep: UpkeepStore
     tokens: TokenStore
     namespaces: NamespaceStore
@@ -114,6 +117,7 @@ _HOMES: Final = {
     **dict.fromkeys(("Change", "ChangeFeed"), "changes"),
     **dict.fromkeys(("FleetStore", "KnownWorker", "ServerTerm"), "fleet"),
     **dict.fromkeys(("Lease", "LeaseStore"), "leases"),
+    **dict.fromkeys(("ServerRow", "ServerStore"), "servers"),
     "ScheduleStore": "schedules",
 }
 

@@ -31,6 +31,7 @@ from aether_protocol.ports.store.schedules import (
     ScheduleWrite,
     StoredSchedule,
 )
+from aether_protocol.ports.store.servers import ServerRow
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -49,6 +50,7 @@ class LeaseBook:
         self.leases: dict[str, tuple[int, int | None]] = {}  # end and length, by owner
         self.locks: dict[str, tuple[str, int, int | None]] = {}  # owner, end and length
         self.holders: dict[str, str] = {}  # of runs
+        self.servers: dict[str, ServerRow] = {}  # by owner
         self.asleep: dict[str, int] = {}  # passivated runs, and when each is due
         self._breaks: dict[str, tuple[int, int]] = {}  # times in a row, leaves ended by then
 
@@ -82,6 +84,7 @@ class LeaseBook:
                 del self.holders[run_id]
         if run_ids is None:
             self.leases.pop(owner, None)
+            self.servers.pop(owner, None)
             self.locks = {name: lock for name, lock in self.locks.items() if lock[0] != owner}
 
     def forget(self, run_id: str) -> None:
@@ -434,6 +437,23 @@ class MemoryFleet:
 
     async def forget_workers(self, before: int) -> None:
         self._workers = {name: one for name, one in self._workers.items() if one.connected or one.at >= before}
+
+
+class MemoryServers:
+    """`ports.store.ServerStore`."""
+
+    def __init__(self, book: LeaseBook) -> None:
+        self._book = book
+
+    async def put(self, server: ServerRow, ttl: int | None) -> None:
+        self._book.extend(server.owner, ttl)
+        self._book.servers[server.owner] = server
+
+    async def list(self) -> list[ServerRow]:
+        leases, now = self._book.leases, self._book.now()
+        found = self._book.servers.items()
+        living = [row for owner, row in found if owner in leases and lives(*leases[owner], now)]
+        return sorted(living, key=lambda row: (row.started_at, row.owner))
 
 
 class MemorySchedules:

@@ -26,6 +26,7 @@ from aether_protocol.adapters.stores.memory.facets import (
     MemoryLogs,
     MemoryMailbox,
     MemorySchedules,
+    MemoryServers,
 )
 from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.plan.codec import decode_plan, encode_plan
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         NamespaceStore,
         RunStore,
         ScheduleStore,
+        ServerStore,
         TokenStore,
         UpkeepStore,
     )
@@ -378,6 +380,7 @@ class MemoryStore:
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = MemoryLibrary(schedules)
         self.fleet: FleetStore = MemoryFleet()
+        self.servers: ServerStore = MemoryServers(book)
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
         self.tokens: TokenStore = MemoryTokens()
         self.namespaces: NamespaceStore = MemoryNamespaces(self)

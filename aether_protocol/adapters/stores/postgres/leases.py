@@ -54,7 +54,7 @@ class PostgresLeases:
         run_ids: Sequence[str] | None = None,
         scope: Scope = "ready",
     ) -> list[tuple[str, int]]:
-        await self._end_leases_of_the_dead()
+        await self.end_leases_of_the_dead()
         claimed = await self._leases.claim(owner, ttl, limit, run_ids, scope)
         if claimed:
             await self._session.hold(owner)
@@ -72,21 +72,21 @@ class PostgresLeases:
             await self._session.drop(owner)
 
     async def owner(self, run_id: str) -> Lease | None:
-        await self._end_leases_of_the_dead()
+        await self.end_leases_of_the_dead()
         return await self._leases.owner(run_id)
 
     async def owners(self) -> list[Lease]:
-        await self._end_leases_of_the_dead()
+        await self.end_leases_of_the_dead()
         return await self._leases.owners()
 
     async def lock(self, name: str, owner: str, ttl: int | None) -> bool:
-        await self._end_leases_of_the_dead()
+        await self.end_leases_of_the_dead()
         if not await self._leases.lock(name, owner, ttl):
             return False
         await self._session.hold(owner)
         return True
 
-    async def _end_leases_of_the_dead(self) -> None:
+    async def end_leases_of_the_dead(self) -> None:
         """Look for owners that have lost their lock, some times a second at most."""
         if self._dialect.connections.target.reads_only or time.monotonic() < self._looked_at + _LOOK_S:
             return

@@ -20,7 +20,7 @@ from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import SNAPSHOT, STATE_ACTION_LOG
 
 if TYPE_CHECKING:
-    from aether_protocol.ports.store import ChangeFeed, LeaseStore, RunStore, UpkeepStore
+    from aether_protocol.ports.store import ChangeFeed, LeaseStore, RunStore, ServerStore, UpkeepStore
 
 DURABILITIES: Final = ("full", "normal")
 SCHEMA: Final = "aether"
@@ -44,13 +44,20 @@ class PostgresStore(SqlFacets):
         self.file: Path | None = None
         self._session = StoreSession(self.connections, f"aether {target.schema}", lambda owner: dialect.key(f"owner {owner}"))
         self.runs: RunStore = PostgresRuns(dialect, self.records)
-        self.leases: LeaseStore = PostgresLeases(dialect, SqlLeases(dialect, self.records.forget), self._session)
+        self._leases = PostgresLeases(dialect, SqlLeases(dialect, self.records.forget), self._session)
+        self.leases: LeaseStore = self._leases
         self.changes: ChangeFeed = PostgresChanges(dialect, self._session.hinted)
 
     def _make_upkeep(self) -> UpkeepStore:
         from aether_protocol.adapters.stores.postgres.upkeep import PostgresUpkeep
 
         return PostgresUpkeep(self._dialect, self.tier)
+
+    def _make_servers(self) -> ServerStore:
+        from aether_protocol.adapters.stores.postgres.servers import PostgresServers
+        from aether_protocol.adapters.stores.sql.servers import SqlServers
+
+        return PostgresServers(SqlServers(self._dialect), self._leases, self._session)
 
     async def _prepare(self, link: Link) -> None:
         await prepare(link, self._dialect, migrates=not self.connections.target.reads_only)

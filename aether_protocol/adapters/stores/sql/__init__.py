@@ -18,6 +18,7 @@ Modules by role:
     schedules, their fires and decisions                schedules
     tokens, namespaces and the audit                    access
     the key of servers, and the workers they know       fleet
+    which servers there are                             servers
     what is wrong inside of a store                     checks
     all of these as parts of one object                 facets
 """

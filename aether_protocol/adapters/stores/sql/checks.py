@@ -56,6 +56,7 @@ NAMED_ROWS: Final[Mapping[str, str]] = {
     "audit": "'audit record ' || id",
     "terms": "'the key of the fleet'",
     "workers": "'worker ' || name",
+    "servers": "'server ' || owner",
 }
 STRAY: Final = "SELECT count(*) FROM {} WHERE {} NOT IN (SELECT number FROM runs)"
 LOST_FIRES: Final = "SELECT count(*) FROM fires WHERE schedule NOT IN (SELECT number FROM schedules)"

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
         MailboxStore,
         NamespaceStore,
         ScheduleStore,
+        ServerStore,
         TokenStore,
         UpkeepStore,
     )
 
-LATER: Final = frozenset({"schedules", "library", "fleet", "tokens", "namespaces", "audit", "upkeep"})
+LATER: Final = frozenset({"schedules", "library", "fleet", "servers", "tokens", "namespaces", "audit", "upkeep"})
 TIERS: Final = (SNAPSHOT, STATE_ACTION_LOG)
 
 
@@ -48,6 +49,7 @@ class SqlFacets:
     schedules: ScheduleStore | None
     library: LibraryStore
     fleet: FleetStore
+    servers: ServerStore
     tokens: TokenStore
     namespaces: NamespaceStore
     audit: AuditStore
@@ -85,6 +87,11 @@ class SqlFacets:
         from aether_protocol.adapters.stores.sql.fleet import SqlFleet
 
         return SqlFleet(self._sql)
+
+    def _make_servers(self) -> ServerStore:
+        from aether_protocol.adapters.stores.sql.servers import SqlServers
+
+        return SqlServers(self._sql)
 
     def _make_tokens(self) -> TokenStore:
         from aether_protocol.adapters.stores.sql.access import SqlTokens

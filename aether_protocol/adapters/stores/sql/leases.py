@@ -166,6 +166,7 @@ class SqlLeases:
         if run_ids is None and sleeps is None:
             yield "UPDATE runs SET owner = NULL WHERE closed = 0 AND owner = ?", (owner,)
             yield "DELETE FROM owners WHERE owner = ?", (owner,)
+            yield "DELETE FROM servers WHERE owner = ?", (owner,)
             yield "DELETE FROM locks WHERE owner = ?", (owner,)
         if run_ids:
             yield _GIVE_UP, Rows([(run_id, owner) for run_id in run_ids])

@@ -52,12 +52,13 @@ COVERED: Final[Mapping[str, str]] = {
     "audit": "id, at, actor, kind, token, action, namespace, target, outcome, detail",
     "terms": "id, text, term",
     "workers": "name, text, at, connected",
+    "servers": "owner, text",
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
     {"action", "actor", "outcome", "pools", "roles", "target", "token"}
     | {"answer", "detail", "digest", "document", "file", "header", "key", "kind", "labels", "message", "name", "namespace"}
     | {"path", "phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier"}
-    | {"workflow"}
+    | {"workflow", "owner"}
 )
 _MAY_LACK: Final = frozenset(
     {"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first", "document_version"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
-FIRST: Final = 10  # the number of the first migration: files of smaller ones were written before the first release
+FIRST: Final = 11  # the number of the first migration: files of smaller ones were written before the first release
 
 # Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
 # (records.COVERED).
@@ -230,8 +230,8 @@ _ACCESS: Final = (
     "CREATE INDEX audit_namespace ON audit (namespace, id)",
 )
 
-# Of the servers of this store: the key of their tokens with the number of the newest term of service (one row), and the workers
-# that said hello to them.
+# Of the servers of this store: the key of their tokens with the number of the newest term of service (one row), the workers
+# that said hello to them, and the servers themselves, as JSON, which one of another version reads as far as it can.
 _FLEET: Final = (
     "CREATE TABLE terms (id INTEGER PRIMARY KEY, text TEXT NOT NULL, term INTEGER NOT NULL, sum BLOB)",
     """CREATE TABLE workers (
@@ -241,6 +241,7 @@ _FLEET: Final = (
         connected INTEGER NOT NULL,
         sum BLOB
     ) WITHOUT ROWID""",
+    "CREATE TABLE servers (owner TEXT PRIMARY KEY, text TEXT NOT NULL, sum BLOB) WITHOUT ROWID",
 )
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
