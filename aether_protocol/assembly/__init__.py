@@ -7,7 +7,7 @@ Modules by role:
     settings                configuration
     the engine, wired       public, parts
     documents               files, workspace, documents, templates
-    stores, artifacts       store_urls, server_urls, stores, artifacts
+    stores, artifacts       store_urls, server_urls, broker_urls, stores, artifacts
     what is installed       discovery, executors, modules, variables
     telemetry               tracing
 """

@@ -114,6 +114,17 @@ def artifacts_place(store: object, repository: ArtifactRepository) -> str:
     return str(folder.absolute()) if folder is not None else _PLACES.get(store, "")
 
 
+def shared_place(store: object, given: object = None) -> str:
+    """Give the URL by which workers on other machines open the repository of a store's artifacts; empty: they cannot.
+
+    Args:
+        store: the store; its own URL may name the repository.
+        given: what the caller gave as the repository, which wins.
+    """
+    place = _PLACES.get(store, "") if given is None else given
+    return place if isinstance(place, str) and has_scheme(place) else ""
+
+
 def artifacts_of(store: object) -> ArtifactRepository:
     """Open the repository of the artifacts that a store's runs name.
 

@@ -31,6 +31,7 @@ def load_plan(
     types: ExecutorTypes | None = None,
     namespaces: Iterable[str] = (),
     limits: DocumentLimits = DEFAULT,
+    elsewhere: bool = False,
 ) -> Plan:
     """Compile a document to a plan.
 
@@ -41,6 +42,7 @@ def load_plan(
         types: the executor types to check against, by default the installed ones.
         namespaces: the namespaces of variable sources.
         limits: what a document may have at most (DOC-6).
+        elsewhere: whether workers on other machines carry it out, which lack what lies beside it here (RT-131).
 
     Raises:
         DocumentError: the document is invalid; with all diagnostics.
@@ -49,6 +51,7 @@ def load_plan(
     if isinstance(document, Plan):
         return document
     workspace = DocumentWorkspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
+    workspace.elsewhere = elsewhere
     return workspace.plan(workspace.load(document), name)
 
 
@@ -61,11 +64,13 @@ async def find_plan(
     types: ExecutorTypes | None = None,
     namespaces: Iterable[str] = (),
     limits: DocumentLimits = DEFAULT,
+    elsewhere: bool = False,
 ) -> Plan:
     """As `load_plan`; what neither the document nor `library` has is looked up in `store`, as it is at this moment."""
     if isinstance(document, Plan):
         return document
     workspace = DocumentWorkspace(as_several(library), types=types, namespaces=namespaces, limits=limits)
+    workspace.elsewhere = elsewhere
     return workspace.plan(await load_with(workspace, document, store), name)
 
 

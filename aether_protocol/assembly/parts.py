@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aether_protocol.adapters.brokers.local import LocalBroker
+from aether_protocol.assembly.broker_urls import check_broker_url
 from aether_protocol.assembly.discovery import Family, make, missing, named
 from aether_protocol.assembly.executors import what_it_lacks, with_installed_functions
 from aether_protocol.assembly.stores import open_store
@@ -83,7 +84,7 @@ def broker_part(given: str | Broker | BrokerMaker, parts: BrokerParts, workspace
     if given == "local":
         return local_broker(given, parts, workspaces)
     if isinstance(given, str):
-        made: Broker = make("brokers", given, given, parts)
+        made: Broker = make("brokers", check_broker_url(given), given, parts)
         return made
     if callable(given) and missing("brokers", given):
         given = given(parts)

@@ -16,7 +16,8 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
-from aether_protocol.assembly.artifacts import artifacts_of, local_stager, open_repository
+from aether_protocol.assembly.artifacts import artifacts_of, local_stager, open_repository, shared_place
+from aether_protocol.assembly.broker_urls import is_remote
 from aether_protocol.assembly.configuration.effective import Configuration, load_configuration
 from aether_protocol.assembly.configuration.store_place import store_url
 from aether_protocol.assembly.documents import Document, Libraries, as_several, find_plan, load_plan
@@ -188,13 +189,13 @@ class Engine(api.RunEngine):
         parts = _Parts(store, broker, concurrency, secrets, variables, notifiers, most_deaths=most_deaths, tracer=tracer)
         disabled = parts.fill(library, workspaces, _as_configuration(configuration))
         given, sources = executors_by_type(executors, functions), variable_sources(parts.variables)
-        self._types = self._installed = InstalledTypes(InstalledExecutors(given), disabled)  # see `declare`
-        self._limits, self._library = parts.limits, as_several(parts.library)
+        self._set_reading(parts, InstalledTypes(InstalledExecutors(given), disabled))
         opened, ticking = store_part("memory" if parts.store is None else parts.store), named_part("clocks", clock or "system")
         self.artifacts = artifacts_of(opened) if artifacts is None else open_repository(artifacts)
         providers = with_shared([*secret_providers(parts.secrets), EnvironmentSecrets()], parts.shared)
         installed, reached = InstalledExecutors(given, disabled=disabled), notifiers_by_name(parts.notifiers)
         wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers, reached)
+        wired = replace(wired, artifacts=shared_place(opened, artifacts))
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
         super().__init__(
             store=opened,
@@ -208,10 +209,16 @@ class Engine(api.RunEngine):
             most_deaths=parts.most_deaths or MOST_DEATHS,
             on_event=on_event, on_error=on_error,
         )
-        self._namespaces, self.recorded_configuration = frozenset(one.namespace for one in sources), parts.recorded
+        self._namespaces = frozenset(one.namespace for one in sources)
         self._watch(rooms, parts)
 
+    def _set_reading(self, parts: _Parts, types: InstalledTypes) -> None:
+        """How documents are read here."""
+        self._types = self._installed = types  # see `declare`
+        self._limits, self._library, self._elsewhere = parts.limits, as_several(parts.library), is_remote(parts.broker)
+
     def _watch(self, rooms: Workspaces, parts: _Parts) -> None:
+        self.recorded_configuration = parts.recorded
         self.observers.append(rooms.stored)
         self.tracer = watch_spans(self, parts.tracer)
         self._owned_tracer = self.tracer if parts.owns_tracer else None
@@ -232,7 +239,8 @@ class Engine(api.RunEngine):
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in
         `library`, not in the store: that is what `resolve` does. Raises DocumentError with all diagnostics."""
         return load_plan(
-            document, library=self._library, types=self._types, namespaces=self._namespaces, limits=self._limits
+            document, library=self._library, types=self._types, namespaces=self._namespaces, limits=self._limits,
+            elsewhere=self._elsewhere,
         )
 
     async def resolve(self, document: Document) -> Plan:
@@ -246,6 +254,7 @@ class Engine(api.RunEngine):
             types=self._types,
             namespaces=self._namespaces,
             limits=self._limits,
+            elsewhere=self._elsewhere,
         )
 
     async def submit(
@@ -290,7 +299,9 @@ class Engine(api.RunEngine):
 
     def workspace(self) -> DocumentWorkspace:
         """Make a workspace in which documents are compiled and checked against what this engine has."""
-        return DocumentWorkspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
+        made = DocumentWorkspace(self._library, types=self._types, namespaces=self._namespaces, limits=self._limits)
+        made.elsewhere = self._elsewhere
+        return made
 
     def scheduler(self) -> ScheduleRunner:
         """Who starts what the schedules of the store have due: `await scheduler.serve(stopping)` until the asyncio.Event

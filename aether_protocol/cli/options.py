@@ -12,7 +12,7 @@ from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.command import PROFILE, argument, option, output_option, quiet
 from aether_protocol.cli.configured import configured, configured_limits, configured_store, flag_alone
 from aether_protocol.cli.terminal import messages
-from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf
+from aether_protocol.cli.value_types import FILE, FOLDER, BadValueError, Location, Number, OneOf
 from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,6 +120,27 @@ SecretsFiles = Annotated[
     option("--secrets-file", type=Location(exists=True), multiple=True, metavar="FILE",
            callback=configured("secrets.files"), help="File with secrets (dotenv, YAML or JSON), or a folder of them."),
 ]
+
+
+def _check_broker(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    """What a broker needs is there; else nothing is begun."""
+    url: str | None = configured("broker.url")(context, parameter, given)
+    if given is None or context.resilient_parsing:
+        return url  # the engine looks at what is configured, where one is made here
+    from aether_protocol.assembly.broker_urls import check_broker_url
+
+    try:
+        return check_broker_url(given)
+    except UsageError as error:
+        raise BadValueError(error.message, error.hint, ctx=context, param=parameter) from None
+
+
+BrokerOption = Annotated[
+    str | None,
+    option("--broker", metavar="URL", callback=_check_broker,
+           help="What carries tasks out: local (this process, the default), or the URL of an engine that has workers. "
+                "AETHER_BROKER, or url of [broker], sets another default."),
+]
 ConcurrencyOption = Annotated[
     int | None,
     option("--concurrency", type=Number(1), metavar="N", callback=configured("concurrency.attempts"),
@@ -181,6 +202,7 @@ class DrivingOptions(Struct, frozen=True, kw_only=True):
     secrets: SecretsFiles = ()
     concurrency: ConcurrencyOption = None
     workspaces: WorkspacesFolder = None
+    broker: BrokerOption = None
     store: StoreOption
     durability: DurabilityOption = None
     log_format: LogFormat = "text"
@@ -199,6 +221,7 @@ class HostingOptions(Struct, frozen=True, kw_only=True):
     quiet: Annotated[bool, quiet("Report only what does not go well.")] = False
     secrets: SecretsFiles = ()
     workspaces: WorkspacesFolder = None
+    broker: BrokerOption = None
     store: StoreAlone
     durability: DurabilityOption = None
     log_format: LogFormat = "text"

@@ -125,7 +125,8 @@ class BrokerParts(Struct, frozen=True):
     """What an engine has for a broker that is made by name. One whose workers are elsewhere needs the clock at most.
 
     `executors` by type, each loaded as it is looked up; `concurrency` attempts at once (None: no limit); `stager` lays
-    artifacts down and keeps them; `secrets` are asked in order; `notifiers` by name are for executors.
+    artifacts down and keeps them; `secrets` are asked in order; `notifiers` by name are for executors. `artifacts` is the URL
+    by which workers on other machines open the repository of artifacts; empty: they cannot.
     """
 
     clock: Clock
@@ -134,3 +135,4 @@ class BrokerParts(Struct, frozen=True):
     stager: Stager | None = None
     secrets: Sequence[SecretProvider] = ()
     notifiers: Mapping[str, Notifier] = {}
+    artifacts: str = ""

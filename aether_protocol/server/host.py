@@ -23,20 +23,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
-from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place
+from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place, shared_place
+from aether_protocol.assembly.broker_urls import shown_broker
+from aether_protocol.assembly.parts import broker_part
 from aether_protocol.assembly.stores import workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.errors import BusyError, PortError, UsageError
+from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.artifacts import ArtifactRepository
-from aether_protocol.ports.broker import BrokerParts
+from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
 from aether_protocol.server.app import make_app
 from aether_protocol.server.bounds import http_protocol
@@ -85,6 +89,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         cors: origins whose web pages may use it.
         token: makes its bearer an admin; None: authentication is off unless the store has tokens.
         slots: what the embedded worker offers; `tasks` is the number of processors unless given.
+        broker: the URL of the engine that carries attempts out, in place of workers that call in; None: these.
         workers: whether there is an embedded worker.
         cron: whether the schedules of the store are served.
         grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
@@ -106,6 +111,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     cors: Sequence[str] = ()
     token: str | None = None
     slots: dict[str, int] = {}
+    broker: str | None = None
     workers: bool = True
     cron: bool = True
     grace_s: float = 10.0
@@ -122,6 +128,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise UsageError for what cannot be."""
+        if self.workers and self.broker is not None:
+            raise UsageError("a server that gives its tasks to another engine has no worker of its own", hint="--no-workers")
         if self.documents is not None and not os.path.isdir(self.documents):
             hint = "--documents, or `documents` in [server] of aether.toml, names a folder with documents"
             raise UsageError(f"there is no folder {self.documents!r}", hint=hint)
@@ -242,7 +250,8 @@ class ServerHost:
                 await self.close()
                 raise
 
-    def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> WorkerBroker:
+    def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> Broker:
+        url = self._settings.broker
         lease = round(self._settings.lease_s * 1_000_000)
         self.broker = WorkerBroker(
             SystemClock(),  # leases go by what has passed: the machine's clock may be set
@@ -252,8 +261,12 @@ class ServerHost:
             settings=FleetSettings(lease=lease, reattach=lease),
             term=term.number,
             beat_s=self._settings.lease_s / BEATS,
+            refuses="" if url is None else f"this server gives its tasks to {shown_broker(url)}, and has no work for workers",
         )
-        return self.broker
+        if url is None:
+            return self.broker
+        there = replace(parts, artifacts=shared_place(self._store))
+        return broker_part(url, there, Workspaces(self._workspaces_root()))
 
     def _http_config(self) -> uvicorn.Config:
         settings, clock = self._settings, WallClock()

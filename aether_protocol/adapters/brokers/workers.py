@@ -107,6 +107,7 @@ class WorkerBroker:
         term: the number of this server's term of service, higher than that of every server of its store before it.
         server: the name by which workers know this server.
         beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
+        refuses: why no worker gets a session here; empty where they do.
     """
 
     def __init__(
@@ -121,7 +122,9 @@ class WorkerBroker:
         server: str = "aether",
         beat_s: float = 3.0,
         poll_s: float = 25.0,
+        refuses: str = "",
     ) -> None:
+        self._refuses = refuses
         self.settings = settings or FleetSettings()
         self.server = server
         self.clock = clock
@@ -186,8 +189,11 @@ class WorkerBroker:
             holder: whose token it has.
 
         Raises:
-            UsageError: it speaks no version of the protocol that this server speaks, or holds what is not its own.
+            UsageError: it speaks no version of the protocol that this server speaks, holds what is not its own, or no worker is
+                wanted here.
         """
+        if self._refuses:
+            raise UsageError(self._refuses)
         if PROTOCOL_VERSION not in hello.protocols:
             spoken = ", ".join(map(str, hello.protocols))
             hint = "install the same version of aether-protocol on both sides"
@@ -273,7 +279,7 @@ class WorkerBroker:
             SessionOverError: the session is not known, and the report has nothing but what needs one.
         """
         session = self._sessions.get(name)
-        if session is None and not report.results:
+        if session is None and (self._refuses or not report.results):
             raise SessionOverError(name)
         for watch in self.log_drops if report.log_bytes_dropped else ():
             watch(report.log_bytes_dropped)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.assembly.broker_urls import is_remote
 from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers, read_pairs, read_parameters
 from aether_protocol.cli.command import argument, command_with, option
@@ -126,6 +127,7 @@ def command(options: RunOptions) -> int:
     if options.detach:
         raise UsageError("--detach leaves the run to a server, and none is named", hint="--server URL, or AETHER_SERVER")
     inputs = DocumentInputs(options.library, options.max, options.driving.store, writes=not options.dry_run)
+    inputs.workspace.elsewhere = is_remote(options.driving.broker)
     plan = read_plan(options, inputs)
     texts = {binding.name for binding in plan.parameters if binding.type == "string"}
     arguments = inputs.read_mapping(options.params_file, texts) if options.params_file else {}

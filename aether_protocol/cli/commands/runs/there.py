@@ -32,6 +32,7 @@ HERE_ALONE: Final = {
     "secrets": "--secrets-file",
     "concurrency": "--concurrency",
     "workspaces": "--workspace",
+    "broker": "--broker",
     "durability": "--durability",
     "answers": "--resume",
     "lock": "--lock",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 from msgspec import Struct
 
+from aether_protocol.assembly.broker_urls import LOCAL
 from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.configured import configured, note_flag
 from aether_protocol.cli.exits import FINE
@@ -176,6 +177,7 @@ def _check(options: ServeOptions) -> None:
 
 
 def _settings(options: ServeOptions) -> HostSettings:
+    broker = None if options.hosting.broker == LOCAL else options.hosting.broker
     from aether_protocol.cli.configured import configuration
     from aether_protocol.cli.serving import oidc_settings
     from aether_protocol.server.host import HostSettings
@@ -190,7 +192,8 @@ def _settings(options: ServeOptions) -> HostSettings:
         cors=options.cors,
         token=options.token,
         slots={} if options.concurrency is None else {"tasks": options.concurrency},
-        workers=options.workers,
+        broker=broker,
+        workers=options.workers and broker is None,
         cron=options.cron,
         grace_s=options.grace,
         lease_s=options.lease,
