@@ -39,7 +39,7 @@ _FENCE: Final = "(SELECT 1 FROM runs WHERE number = ?8 AND token = ?9 FOR SHARE)
 _APPEND: Final = (
     f"INSERT INTO steps ({STEPS}) SELECT ?3, ?4, ?5, {CHANGE}, ?6, ?7 FROM {_FENCE} ON CONFLICT (id) DO NOTHING"
 )
-# For several runs at once: an array for each column. `of` are the columns of steps, `told` those of the row of a run.
+# For several runs at once: an array for each column.
 _PART: Final = (
     "WITH part AS (SELECT * FROM unnest(CAST(?2 AS BIGINT[]), CAST(?3 AS BIGINT[]), CAST(?4 AS BIGINT[]), CAST(?5 AS TEXT[]), "
     "CAST(?6 AS BYTEA[]), CAST(?7 AS BIGINT[]), CAST(?8 AS BIGINT[]){types}) WITH ORDINALITY "
@@ -60,7 +60,7 @@ _APPEND_AND_CHANGE_EACH: Final = (
         names="phase, message, started_at, ended_at, leaves_known, leaves_ended, seq, moved, head, closed, ",
         lock="NO KEY UPDATE",
     )
-    + f", written AS ({_INSERT_EACH}), told AS (UPDATE runs SET phase = part.phase, message = part.message, "
+    + f", written AS ({_INSERT_EACH}), changed AS (UPDATE runs SET phase = part.phase, message = part.message, "
     "started_at = part.started_at, ended_at = part.ended_at, leaves_known = part.leaves_known, "
     "leaves_ended = part.leaves_ended, seq = part.seq, moved = part.moved, head = part.head, closed = part.closed "
     "FROM part JOIN written ON written.id = part.id WHERE runs.number = part.number AND part.phase IS NOT NULL) "
