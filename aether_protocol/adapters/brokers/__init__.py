@@ -7,6 +7,9 @@ process, so after a restart it holds none, and what an engine releases is stoppe
 its deliveries, `worker_logs` takes in what workers report of logs, `fleet_view` and `pools` show operators and autoscalers what
 there is.
 
+`futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
+reports what such calls return, `unserved` says what workers without a server cannot be given.
+
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
 it delivers may come late, twice or in another order. The suites of `aether_protocol.testing.contracts` (`broker`, and
