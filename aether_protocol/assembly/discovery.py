@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from inspect import getattr_static
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -236,12 +235,7 @@ def make(family: Family, url: str, *given: Any, **more: Any) -> Any:
 
 def missing(family: Family, part: object) -> list[str]:
     """Name what an object lacks of the port of a family."""
-    named = frozenset(dir(part))  # also what is made only when it is asked for, which is not made here
-    return [
-        name
-        for name in _PORTS.get(family, ())
-        if (getattr_static(part, name, name) if name in named else getattr(part, name, None)) is None
-    ]
+    return [name for name in _PORTS.get(family, ()) if getattr(part, name, None) is None]
 
 
 def named(family: Family, text: str) -> bool:

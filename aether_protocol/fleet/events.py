@@ -51,7 +51,8 @@ class Joined(Struct, gc=False):
     `memory`, which then are not counted. `holding`: what it has from an earlier session; `results`: the numbers of
     those that run no more, whose results it keeps. `streaming`: an answer to a poll does not end it. `instance`: what tells
     workers of one name apart; `number` counts the hellos of one: an earlier one may come late. `holder`: whose token it has;
-    none ends a session of another one.
+    none ends a session of another one. `via`: the server that relays for workers of its own, whose sessions end later than
+    those of workers (RT-145).
     """
 
     at: int
@@ -68,6 +69,7 @@ class Joined(Struct, gc=False):
     number: int = 0
     holder: str = ""
     results: Collection[int] = ()
+    via: str = ""
 
 
 class Polled(Struct, gc=False):

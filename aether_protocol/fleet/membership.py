@@ -25,10 +25,11 @@ def joined(fleet: FleetState, event: e.Joined) -> None:
         group=event.namespaces,
         streaming=event.streaming,
         seen_at=event.at,
-        lease_end=event.at + fleet.settings.lease,
+        lease_end=event.at + fleet.lease_of(event.via),
         instance=event.instance,
         number=event.number,
         holder=event.holder,
+        via=event.via,
     )
     if known is not None:
         session.used, session.deliveries, session.losses = known.used, known.deliveries, known.losses
@@ -114,7 +115,8 @@ def drain_asked(fleet: FleetState, event: e.DrainAsked) -> None:
 def ticked(fleet: FleetState, event: e.Ticked) -> None:
     for session in list(fleet.sessions.values()):
         if session.lease_end <= event.at:
-            fleet.close(session, f"worker {session.worker!r} gave no sign of life for {seconds(fleet.settings.lease)}")
+            silent = seconds(fleet.lease_of(session.via))
+            fleet.close(session, f"worker {session.worker!r} gave no sign of life for {silent}")
         elif session.state == "quarantined" and session.losses[-1][0] <= event.at - fleet.settings.quarantine_window:
             session.state = "active"
             session.losses.clear()

@@ -43,6 +43,7 @@ class WorkerSession(Struct, eq=False):
     instance: str = ""
     number: int = 0  # of the hello
     holder: str = ""
+    via: str = ""  # the server that relays
 
     def has_room(self, slots: Slots) -> bool:
         """Whether these are free at it."""

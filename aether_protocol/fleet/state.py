@@ -15,6 +15,7 @@ from aether_protocol.fleet.waiting import Waiting
 from aether_protocol.fleet.work import Work, WorkerDelivery
 from aether_protocol.ports.wire import AttemptRef
 
+RELAY_LEASES: Final = 2  # how many of its own leases long a relaying server's is
 _FAVOURITES: Final = 10_000  # runs whose last worker is remembered; beyond that the oldest is forgotten
 
 
@@ -166,10 +167,14 @@ class FleetState:
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
+    def lease_of(self, via: str) -> int:
+        """How long a session lives after its last message. Behind a server that relays the leases of its workers end first."""
+        return self.settings.lease * (RELAY_LEASES if via else 1)
+
     def seen(self, name: str, at: int) -> WorkerSession | None:
         session = self.sessions.get(name)
         if session is not None:
-            session.seen_at, session.lease_end = at, at + self.settings.lease
+            session.seen_at, session.lease_end = at, at + self.lease_of(session.via)
         return session
 
     def close_poll(self, session: WorkerSession) -> None:

@@ -20,6 +20,7 @@ Modules by role:
     who may ask      gate, access, login, oidc, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
     other edges      grpc
+    other servers    relay
     for all edges    worker_calls, metrics
     how is answered  answers, problems, sse
 """

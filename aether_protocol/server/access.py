@@ -14,7 +14,7 @@ from litestar.handlers.base import BaseRouteHandler
 from aether_protocol.server.gate import CALLER, NO_CREDENTIALS
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import ApiError
-from aether_protocol.service.access.caller import EVERYWHERE, Caller
+from aether_protocol.service.access.caller import EVERYWHERE, LOCAL, Caller
 from aether_protocol.service.access.guarded import GuardedClient
 from aether_protocol.service.client import Client
 
@@ -23,6 +23,7 @@ _Opt = Mapping[str, Any]
 
 PUBLIC: Final[_Opt] = {"needs": "nothing"}  # health: says nothing of what the server keeps
 WORKER: Final[_Opt] = {"needs": "worker"}  # the token of a worker; it cannot read runs
+PEER: Final[_Opt] = {"needs": "peer"}  # another server of the same store
 VIEWER: Final[_Opt] = {"needs": "viewer"}  # reads
 OPERATOR: Final[_Opt] = {"needs": "operator"}  # begins, cancels, resumes and retries runs
 AUTHOR: Final[_Opt] = {"needs": "author"}  # applies documents and schedules
@@ -39,7 +40,7 @@ _REFUSED: Final = ("token-refused", "the token is unknown, has expired or was re
 
 _WORKERS: Final = "it needs the token of a worker: 'aether token create --kind worker' makes one"
 
-DECLARED: Final = frozenset(one["needs"] for one in (PUBLIC, WORKER, VIEWER, OPERATOR, AUTHOR, ADMIN))
+DECLARED: Final = frozenset(one["needs"] for one in (PUBLIC, WORKER, PEER, VIEWER, OPERATOR, AUTHOR, ADMIN))
 
 
 async def require(request: Connection, handler: BaseRouteHandler) -> None:
@@ -59,7 +60,9 @@ async def require(request: Connection, handler: BaseRouteHandler) -> None:
 def require_of(caller: Caller, needs: object) -> None:
     """Refuse a caller that does not have what is needed in any namespace. Raises ApiError (403)."""
     if needs == "worker":
-        allowed = caller.kind == "worker" or caller.may("admin", EVERYWHERE)
+        allowed = caller.kind in ("worker", "peer") or caller.may("admin", EVERYWHERE)
+    elif needs == "peer":
+        allowed = caller.kind == "peer" or caller is LOCAL
     else:
         allowed = isinstance(needs, str) and caller.has_anywhere(needs)  # of what is not a role no caller has any
     if not allowed:

@@ -30,7 +30,7 @@ from aether_protocol.server.runs import RunController
 from aether_protocol.server.schedules import ScheduleController
 from aether_protocol.server.sse import OpenStreams
 from aether_protocol.server.store import StoreController
-from aether_protocol.server.workers import WorkerController, no_workers, waiting
+from aether_protocol.server.workers import WorkerController, no_workers, relay_workers, waiting
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
@@ -68,7 +68,7 @@ def make_app(parts: ServerParts) -> Litestar:
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:
-        routes += [WorkerController, waiting, list_pools, get_pool]
+        routes += [WorkerController, relay_workers, waiting, list_pools, get_pool]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
     else:

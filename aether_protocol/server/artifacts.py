@@ -7,7 +7,7 @@ assignment names are given out. All of it is about the namespace of the delivery
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Final
 
 from litestar import Controller, Request, Response, get, head, put
@@ -16,7 +16,8 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers, TransferError
-from aether_protocol.adapters.brokers.workers import digests_of
+from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.workers import WorkerBroker, digests_of
 from aether_protocol.errors import PortError
 from aether_protocol.fleet.work import WorkerDelivery
 from aether_protocol.server.access import WORKER
@@ -32,6 +33,7 @@ _STATUSES: Final[Mapping[str, int]] = {
     "disk-full": 507,
 }
 _BYTES: Final = "application/octet-stream"
+_PASSED: Final = ("aether-delivery", "content-length", "content-range", "content-type", "range")  # headers of requests
 _Any = Request[Any, Any, Any]
 
 
@@ -45,6 +47,10 @@ class ArtifactController(Controller):
     @head("/{digest:str}", summary="Whether an artifact is there, or how much of it came", responses=answers(problems=(404,)))
     async def look(self, digest: FromPath[str], request: _Any, state: State) -> Response[None]:
         transfers, delivery = _transfers(state), _delivery(request, state)
+        if (passed := await _passed_on(request, state, delivery, digest)) is not None:
+            async for _ in passed.pieces:  # there are none
+                continue
+            return Response(None, status_code=passed.status, headers=passed.headers)
         offset = _offset(transfers, digest, _sender(delivery))
         size = None if offset is None else await transfers.size(delivery.work.namespace, digest)
         if size is None:
@@ -58,8 +64,11 @@ class ArtifactController(Controller):
         responses=answers((206, bytes, "A part of it."), problems=(404, 416), media_type=_BYTES),
     )
     async def give(self, digest: FromPath[str], request: _Any, state: State) -> Stream:
-        transfers = _transfers(state)
-        namespace = _delivery(request, state, digest).work.namespace
+        transfers, delivery = _transfers(state), _delivery(request, state)
+        if (passed := await _passed_on(request, state, delivery, digest)) is not None:
+            return _streamed(passed)
+        _require_named(delivery, digest)
+        namespace = delivery.work.namespace
         size = await transfers.size(namespace, digest)
         if size is None:
             raise ApiError(404, "artifact-absent", f"artifact {digest[:80]} is not here")
@@ -81,6 +90,8 @@ class ArtifactController(Controller):
     )
     async def take(self, digest: FromPath[str], request: _Any, state: State) -> Response[Any]:
         transfers, delivery = _transfers(state), _delivery(request, state)
+        if (passed := await _passed_on(request, state, delivery, digest, request.stream())) is not None:
+            return _streamed(passed)
         sender, namespace = _sender(delivery), delivery.work.namespace
         offset, total = _place(request.headers.get("content-range"), request.headers.get("content-length"))
         try:
@@ -105,17 +116,43 @@ def _sender(delivery: WorkerDelivery) -> str:
     return str(delivery.number)
 
 
-def _delivery(request: _Any, state: State, digest: str | None = None) -> WorkerDelivery:
-    """The delivery for which this is asked. Raises ApiError: it is not a live one, or has nothing to do with the digest."""
+async def _passed_on(
+    request: _Any, state: State, delivery: WorkerDelivery, digest: str, body: AsyncIterator[bytes] | None = None
+) -> RelayedAnswer | None:
+    """The answer of the server that drives the run of a delivery, which looks at it all; None: this one does."""
+    relay = _broker(state).reports.elsewhere.relay(delivery.work.run_id)
+    if relay is None:
+        return None
+    headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+    return await relay.artifact(str(request.method), digest, headers, body)
+
+
+def _streamed(passed: RelayedAnswer) -> Stream:
+    headers = {name: value for name, value in passed.headers.items() if name != "content-type"}
+    media_type = passed.headers.get("content-type", _BYTES)
+    return Stream(passed.pieces, media_type=media_type, status_code=passed.status, headers=headers)
+
+
+def _broker(state: State) -> WorkerBroker:
+    """The broker for workers: without one there are no artifacts."""
     broker = parts_of(state).workers
-    assert broker is not None  # no artifacts without workers
+    assert broker is not None
+    return broker
+
+
+def _require_named(delivery: WorkerDelivery, digest: str) -> None:
+    """Raise ApiError where the assignment of a delivery has nothing to do with a digest."""
+    if (allowed := digests_of(delivery)) is not None and digest not in allowed:
+        raise ApiError(403, "artifact-not-of-delivery", "the assignment of the delivery does not name this artifact")
+
+
+def _delivery(request: _Any, state: State) -> WorkerDelivery:
+    """The delivery for which this is asked. Raises ApiError: it is not a live one."""
     session, token = request.headers.get("aether-session", ""), request.headers.get("aether-delivery", "")
-    delivery = broker.live(session, token)
+    delivery = _broker(state).live(session, token)
     if delivery is None:
         hint = "the headers aether-session and aether-delivery name a session and a delivery that it has"
         raise ApiError(403, "delivery-not-live", "the delivery is not one of this session, or has ended", hint=hint)
-    if digest is not None and (allowed := digests_of(delivery)) is not None and digest not in allowed:
-        raise ApiError(403, "artifact-not-of-delivery", "the assignment of the delivery does not name this artifact")
     return delivery
 
 

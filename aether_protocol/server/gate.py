@@ -83,7 +83,12 @@ class AccessRules(Struct, frozen=True, kw_only=True):
 
 
 def make_rules(
-    host: str, *, token: str | None = None, tokens: Authenticator | None = None, cors: Sequence[str] = ()
+    host: str,
+    *,
+    token: str | None = None,
+    tokens: Authenticator | None = None,
+    peers: Authenticator | None = None,
+    cors: Sequence[str] = (),
 ) -> AccessRules:
     """Return the rules for a server that listens at `host`.
 
@@ -91,6 +96,7 @@ def make_rules(
         host: the name or address.
         token: the one that the server was given at its start.
         tokens: those of the store, where it has any.
+        peers: those of other servers of the store; they alone open nothing.
         cors: origins whose pages may call the server.
 
     Raises:
@@ -109,6 +115,7 @@ def make_rules(
         _check_origin(origin)
     if not known:
         return AccessRules()
+    known += [peers] if peers is not None else []
     from aether_protocol.service.access.authenticator import FirstOf
 
     return AccessRules(authenticator=known[0] if len(known) == 1 else FirstOf(known), cors=cors, bounds=RateBounds())
@@ -176,7 +183,7 @@ class AccessGate:
 
     def _limited(self, caller: Caller | None, scope: Scope) -> int | None:
         """After how many seconds a caller that asks too often may ask again; None: it may ask now."""
-        if self._limiter is None or (caller is not None and caller.kind == "worker"):
+        if self._limiter is None or (caller is not None and caller.kind in ("worker", "peer")):
             return None
         if caller is not None:
             return self._limiter.take(f"token {caller.token}", is_known=True)

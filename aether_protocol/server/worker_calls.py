@@ -58,6 +58,10 @@ class WorkerCalls:
             await self._parts.known_workers.note(hello)
         return self._broker.hello(hello, namespaces=self._namespaces, holder=caller.token or "")
 
+    def relay(self, hello: Hello) -> Welcome:
+        """Begin the session of another server, for what its workers have of runs that this one drives. Raises UsageError."""
+        return self._broker.hello(hello, holder=self._caller.token or "", via=hello.worker)
+
     async def poll(self, session: str, poll: Poll) -> Orders:
         """Ask for work, and wait for it."""
         return await self._held(session).poll(session, poll, namespaces=self._namespaces)

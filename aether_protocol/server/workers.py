@@ -21,10 +21,11 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
-from aether_protocol.server.access import ADMIN, VIEWER, WORKER, caller_of
+from aether_protocol.server.access import ADMIN, PEER, VIEWER, WORKER, caller_of
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
+from aether_protocol.server.relay.peers import HELLO
 from aether_protocol.server.runs import Asked
 from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision
 
@@ -52,6 +53,12 @@ async def no_workers() -> None:
     """Refuse workers where the server has no broker for them."""
     hint = "'aether serve' takes workers, and so does asgi(engine, workers=BROKER)"
     raise ApiError(404, "no-workers", "this server takes no workers: its own process carries tasks out", hint=hint)
+
+
+@post(HELLO, opt=PEER, status_code=201, include_in_schema=False)
+async def relay_workers(data: JSONBody[Hello], request: _Any) -> Welcome:
+    """Begin the session of another server of the same store."""
+    return _calls(request).relay(data)
 
 
 class WorkerController(Controller):

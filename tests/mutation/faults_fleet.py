@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutation.faults import Fault
 
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
+RELAY: Final = "tests/unit/server/test_relay.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -28,7 +29,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "artifacts by digest",
         "a result may name an artifact that was never sent",
-        "adapters/brokers/workers.py",
+        "adapters/brokers/worker_results.py",
         "        if size is None:\n            lacking",
         "        if digest is None:\n            lacking",
         tests=ARTIFACTS,
@@ -174,5 +175,45 @@ FAULTS: tuple[Fault, ...] = (
         "plan/placement.py",
         "if one.key not in keys)",
         "if not keys)",
+    ),
+    Fault(
+        "RT-145",
+        "what did not reach the driving server counts as recorded",
+        "server/relay/link.py",
+        "            return self._logs.take(session)\n",
+        "            return Receipt(recorded=[one.token for one in report.results])\n",
+        tests=RELAY,
+    ),
+    Fault(
+        "RT-145",
+        "a server vouches for what it has not heard of for long",
+        "server/relay/relays.py",
+        "self._vouch(number, until - round(lease * KILLED))",
+        "self._vouch(number, until + lease)",
+        tests=RELAY,
+    ),
+    Fault(
+        "RT-145",
+        "the lease of a server that relays ends before that of its workers",
+        "fleet/state.py",
+        "RELAY_LEASES: Final = 2",
+        "RELAY_LEASES: Final = 1",
+        tests=RELAY,
+    ),
+    Fault(
+        "RT-145",
+        "a worker speaks for the deliveries of another one",
+        "adapters/brokers/worker_reports.py",
+        "died=[one for one in report.died if self._of_session(name, [one.token], unknown)],",
+        "died=report.died,",
+        tests=RELAY,
+    ),
+    Fault(
+        "RT-145",
+        "a stop does not go to the worker of another server",
+        "server/relay/link.py",
+        "            await self._source.stop(orders.stop)\n",
+        "            pass\n",
+        tests=RELAY,
     ),
 )

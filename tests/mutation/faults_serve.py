@@ -322,8 +322,8 @@ FAULTS = (
         "RT-140",
         "a worker gets an artifact of another namespace by its digest",
         "server/artifacts.py",
-        "namespace = _delivery(request, state, digest).work.namespace",
-        'namespace = _delivery(request, state, digest) and "theirs"',
+        "        namespace = delivery.work.namespace\n        size =",
+        '        namespace = "theirs"\n        size =',
         ARTIFACTS,
     ),
     Fault(
@@ -337,9 +337,9 @@ FAULTS = (
     Fault(
         "RT-140",
         "a result may name an artifact of another namespace",
-        "adapters/brokers/workers.py",
-        "part = part_of(repository, holding.namespace)",
-        'part = part_of(repository, "theirs")',
+        "adapters/brokers/worker_results.py",
+        "part = part_of(self._artifacts, holding.namespace)",
+        'part = part_of(self._artifacts, "theirs")',
         ARTIFACTS,
     ),
     Fault(

@@ -14,7 +14,7 @@ MEMBERSHIP = "fleet/membership.py"
 QUEUE = "fleet/queue.py"
 STATE = "fleet/state.py"
 WAITING = "fleet/waiting.py"
-BROKER = "adapters/brokers/workers.py"
+REPORTS = "adapters/brokers/worker_reports.py"
 SUPERVISOR = "worker/supervisor.py"
 HELD = "worker/held.py"
 LOG_TESTS = "tests/unit/server/test_logs.py"
@@ -132,7 +132,7 @@ FAULTS = (
     Fault(
         "FLEET-10",
         "a result is called recorded before it is",
-        BROKER,
+        REPORTS,
         "receipt.recorded = [*recording.recorded]",
         "receipt.recorded = [*recording.recorded, *recording.open]",
     ),
@@ -186,8 +186,8 @@ FAULTS = (
     Fault(
         "FLEET-12",
         "logs of a session that another server had are taken, in whatever order they come",
-        BROKER,
-        "        for log in report.logs if session is not None else ():",
+        REPORTS,
+        "        for log in report.logs if in_session else ():",
         "        for log in report.logs:",
         tests=LOG_TESTS,
     ),

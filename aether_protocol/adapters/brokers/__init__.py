@@ -4,11 +4,8 @@
 process, so after a restart it holds none, and what an engine releases is stopped.
 
 `workers` gives them to workers that call in, over whatever transport, and asks `fleet` which worker gets which; `tokens` names
-its deliveries, `worker_logs` takes in what workers report of logs, `fleet_view` and `pools` show operators and autoscalers what
-there is.
-
-`futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
-reports what such calls return, `unserved` says what workers without a server cannot be given.
+its deliveries, `worker_reports`, `worker_results` and `worker_logs` take in what workers report, `elsewhere` says what of it
+is for other servers, `fleet_view` and `pools` show operators and autoscalers what there is.
 
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what

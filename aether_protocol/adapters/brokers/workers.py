@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, cast
 
@@ -17,19 +17,21 @@ from msgspec import Struct, field
 
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.adapters.brokers.worker_reports import WorkerReports
+from aether_protocol.adapters.brokers.worker_results import WorkerResults, serves
+from aether_protocol.errors import UsageError
 from aether_protocol.execution.secrets import SecretBook, references_in
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
 from aether_protocol.fleet.work import Work, WorkerDelivery, work_of
-from aether_protocol.ports.artifacts import ArtifactRepository, part_of
+from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
-from aether_protocol.ports.wire_json import WireError, decode_result, encode_assignment
+from aether_protocol.ports.wire_json import encode_assignment
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
     BeatMessage,
@@ -37,7 +39,6 @@ from aether_protocol.ports.worker import (
     Orders,
     Poll,
     Receipt,
-    ResultReport,
     SecretAnswer,
     SecretRequest,
     SecretText,
@@ -50,7 +51,6 @@ __all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 
 _SECOND: Final = 1_000_000
 _NUMBER_BITS: Final = 40  # of the number of a delivery within its term
-RECORD_S: Final = 2.0  # how long a report waits for its results to be recorded; what takes longer is sent again
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 
@@ -65,34 +65,6 @@ class _Session(Struct, eq=False):
     orders: Orders = field(default_factory=Orders)
     poll: int = 0
     answer: asyncio.Future[None] | None = None
-
-
-class _Recording:
-    """The results of one report on their way into the store, by token."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, e.Holding] = {}
-        self.recorded: dict[str, e.Holding] = {}
-        self._all: asyncio.Future[None] | None = None
-
-    def note(self, token: str) -> None:
-        """A result is recorded."""
-        holding = self.open.pop(token, None)
-        if holding is not None:
-            self.recorded[token] = holding
-        if self._all is not None and not self.open:
-            _set(self._all)
-
-    async def wait(self, clock: Clock) -> None:
-        """Return when all are recorded, or after RECORD_S."""
-        if not self.open:
-            return
-        done = self._all = asyncio.get_running_loop().create_future()
-        due = clock.call_at(clock.now() + round(RECORD_S * _SECOND), lambda: _set(done))
-        try:
-            await done
-        finally:
-            due.cancel()
 
 
 class WorkerBroker:
@@ -129,16 +101,17 @@ class WorkerBroker:
         self.server = server
         self.clock = clock
         self._beat_s, self._poll_s = beat_s, poll_s
-        self._tokens = Tokens(key)
+        self.tokens = Tokens(key)
         self._secrets = SecretBook(secrets)
-        self._artifacts = artifacts
         # A server that counts no terms starts at the microsecond: no earlier one came as far, if the clock was not set back.
         self.fleet = Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
         self._is_paused = False
         self._sessions: dict[str, _Session] = {}
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
-        self._logs = WorkerLogs(clock, self._tokens, self._secrets)
+        self._logs = WorkerLogs(clock, self.tokens, self._secrets)
+        self._results = WorkerResults(clock, self.tokens, artifacts)
+        self.reports = WorkerReports(self.fleet, self.tokens, self._send, self._logs, self._results, clock=clock)
         self._asked: dict[int, int] = {}  # by delivery that no engine of this server gave: when it is asked for again
         self._timer: TimerHandle | None = None
         self._timer_due = 0
@@ -147,7 +120,7 @@ class WorkerBroker:
     # --- Broker -----------------------------------------------------------------------------------------------------
 
     def start(self, sink: ResultSink) -> None:
-        self.sink = self._logs.sink = sink
+        self.sink = self._logs.sink = self._results.sink = self.reports.sink = sink
 
     def room(self) -> int | None:
         return None  # what waits here is ordered by the fleet, where priority, fairness and cancel reach it
@@ -180,13 +153,16 @@ class WorkerBroker:
 
     # --- workers ----------------------------------------------------------------------------------------------------
 
-    def hello(self, hello: Hello, *, namespaces: frozenset[str] | None = None, holder: str = "") -> Welcome:
+    def hello(
+        self, hello: Hello, *, namespaces: frozenset[str] | None = None, holder: str = "", via: str = ""
+    ) -> Welcome:
         """Begin a session.
 
         Args:
             hello: what the worker says of itself.
             namespaces: those that it may serve; None: all.
             holder: whose token it has.
+            via: the server that it is, where it relays for workers of its own.
 
         Raises:
             UsageError: it speaks no version of the protocol that this server speaks, holds what is not its own, or no worker is
@@ -200,7 +176,7 @@ class WorkerBroker:
             raise UsageError(
                 f"the worker speaks version {spoken} of the worker protocol, this server {PROTOCOL_VERSION}", hint=hint
             )
-        holding = self._tokens.read_all(hello.holding)
+        holding = self.tokens.read_all(hello.holding)
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
         name = secrets.token_urlsafe(16)  # who knows it may speak for the worker
@@ -219,10 +195,12 @@ class WorkerBroker:
                 instance=hello.instance,
                 holder=holder,
                 number=hello.number,
-                results=frozenset(one.number for one in self._tokens.read_all(hello.results)),
+                via=via,
+                results=frozenset(one.number for one in self.tokens.read_all(hello.results)),
             )
         )
-        lease, beat, poll = self.settings.lease // 1000, round(self._beat_s * 1000), round(self._poll_s * 1000)
+        lease = self.fleet.state.lease_of(via) // 1000
+        beat, poll = round(self._beat_s * 1000), round(self._poll_s * 1000)
         return Welcome(session=name, server=self.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
 
     def require_holder(self, name: str, holder: str) -> None:
@@ -244,7 +222,7 @@ class WorkerBroker:
         session.poll = poll.poll
         answer = session.answer = asyncio.get_running_loop().create_future()
         free = 0 if self._is_paused else poll.free
-        holding = [one for one in self._tokens.read_all(poll.holding) if _serves(namespaces, one)]
+        holding = [one for one in self.tokens.read_all(poll.holding) if serves(namespaces, one)]
         self._send(e.Polled(self.clock.now(), name, poll.poll, free, holding))
         due = self.clock.call_at(self.clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:
@@ -264,7 +242,7 @@ class WorkerBroker:
             SessionOverError: the session is not known.
         """
         session = self._session(name)
-        holding = [one for one in self._tokens.read_all(beat.holding) if _serves(namespaces, one)]
+        holding = [one for one in self.tokens.read_all(beat.holding) if serves(namespaces, one)]
         self._send(e.Beat(self.clock.now(), name, beat.poll, holding))
         orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
         session.orders.stop, session.orders.drain_ms = [], None
@@ -283,32 +261,7 @@ class WorkerBroker:
             raise SessionOverError(name)
         for watch in self.log_drops if report.log_bytes_dropped else ():
             watch(report.log_bytes_dropped)
-        absent = await _absent_of(self._artifacts, self._tokens, report.results)
-        now = self.clock.now()
-        unknown: list[str] = []
-        started = _of_session(self.fleet, self._tokens, name, report.started, unknown)
-        if started:
-            self._send(e.Started(now, name, started))
-        for progress in report.progress:
-            for one in _of_session(self.fleet, self._tokens, name, [progress.token], unknown):
-                self.sink.heartbeat(one.ref, progress.details)
-        for log in report.logs if session is not None else ():  # else all of it comes again, in order, with the next session
-            self._logs.take(name, log, unknown)  # also of deliveries that have ended: they may follow the result
-        recording = self._results(name, report, unknown, absent, namespaces=namespaces)
-        for died in report.died:
-            for one in _of_session(self.fleet, self._tokens, name, [died.token], unknown):
-                self._send(e.Died(now, name, one, clean(died.reason)))
-        for returned in report.returned:
-            held = _of_session(self.fleet, self._tokens, name, [returned.token], unknown)
-            self._send(e.Returned(now, name, held, clean(returned.reason), returned.refused))
-        receipt = Receipt(unknown=unknown)
-        if recording is not None:
-            await recording.wait(self.clock)
-            receipt.recorded = [*recording.recorded]
-            self._send(e.Recorded(self.clock.now(), [*recording.recorded.values()]))
-        elif report.logs or report == WorkReport():
-            await self._logs.settled(name)
-        receipt.logged = self._logs.receipts(name)
+        receipt = await self.reports.take(name, report, namespaces, in_session=session is not None)
         if session is not None:
             receipt.stop, session.orders.stop = session.orders.stop, []
         return receipt
@@ -325,6 +278,9 @@ class WorkerBroker:
         delivery = self.live(name, request.token)
         if delivery is None:
             raise UsageError("the delivery is not one of this session")
+        relay = self.reports.elsewhere.relay(delivery.work.run_id)
+        if relay is not None:
+            return await relay.secrets(request)
         assignment = delivery.work.load
         allowed = _references(assignment) if isinstance(assignment, TaskAssignment) else frozenset()
         wanted = [(one.name, one.key) for one in request.secrets]
@@ -336,7 +292,7 @@ class WorkerBroker:
 
     def live(self, name: str, token: str) -> WorkerDelivery | None:
         """Return the delivery that a token names, where this session has it and its attempt may still run."""
-        holding = self._tokens.read(token)
+        holding = self.tokens.read(token)
         delivery = self.fleet.state.deliveries.get(holding.number) if holding is not None else None
         if delivery is None or delivery.session != name or delivery.state not in ("assigned", "running"):
             return None
@@ -379,10 +335,10 @@ class WorkerBroker:
                 case c.Assign(session=name, number=number, work=work):
                     item = e.Holding(number, work.ref, work.namespace, work.need.slots)
                     message = encode_assignment(cast("TaskAssignment", work.load))
-                    self._sessions[name].orders.work.append(WorkItem(token=self._tokens.make(item), assignment=message))
+                    self._sessions[name].orders.work.append(WorkItem(token=self.tokens.make(item), assignment=message))
                     told[name] = None
                 case c.Stop(session=name):
-                    token = self._tokens.make(_item_of(self.fleet.state.deliveries[command.number]))
+                    token = self.tokens.make(_item_of(self.fleet.state.deliveries[command.number]))
                     if token not in self._sessions[name].orders.stop:
                         self._sessions[name].orders.stop.append(token)
                     told[name] = None
@@ -395,15 +351,24 @@ class WorkerBroker:
                     self._logs.close(name)
                     if closed is not None:
                         _answer(closed)
-                case c.ReportStarted(ref=ref):
-                    self.sink.started(ref)
-                case c.ReportLost(ref=ref, reason=reason, blamed=blamed):
-                    self.sink.lost(ref, reason, blamed)
-                case c.ReportError(ref=ref, message=message):
-                    self.sink.finished(TaskResult(ref, ERROR, clean(message)))
+                case _:
+                    self._tell(command)
         for name in told:
             _answer(self._sessions[name])
         self._set_timer()
+
+    def _tell(self, command: c.ReportStarted | c.ReportLost | c.ReportError) -> None:
+        """Report to the engine. That of another server hears of it from what is reported and held."""
+        if self.reports.elsewhere.relay(command.ref.run_id) is not None:
+            self.reports.elsewhere.changed(command.ref.run_id)
+            return
+        match command:
+            case c.ReportStarted(ref=ref):
+                self.sink.started(ref)
+            case c.ReportLost(ref=ref, reason=reason, blamed=blamed):
+                self.sink.lost(ref, reason, blamed)
+            case c.ReportError(ref=ref, message=message):
+                self.sink.finished(TaskResult(ref, ERROR, clean(message)))
 
     def _set_timer(self) -> None:
         due = self.fleet.next_due()
@@ -432,33 +397,6 @@ class WorkerBroker:
 
     # --- values -----------------------------------------------------------------------------------------------------
 
-    def _results(
-        self,
-        name: str,
-        report: WorkReport,
-        unknown: list[str],
-        absent: Mapping[str, str],
-        *,
-        namespaces: frozenset[str] | None,
-    ) -> _Recording | None:
-        """Hand results to the engine; None: there are none."""
-        recording = _Recording()
-        held: list[e.Holding] = []
-        for one in report.results:
-            holding = self._tokens.read(one.token)
-            if holding is None or not _serves(namespaces, holding):
-                unknown.append(one.token)
-                continue
-            recording.open[one.token] = holding
-            lacking = absent.get(one.token)
-            result = TaskResult(holding.ref, ERROR, lacking) if lacking else _result(holding.ref, one.result)
-            self.sink.finished(result, partial(recording.note, one.token))
-            held.append(holding)
-        if not held:
-            return None
-        self._send(e.Finished(self.clock.now(), name, held))
-        return recording
-
     def _session(self, name: str) -> _Session:
         session = self._sessions.get(name)
         if session is None:
@@ -479,26 +417,6 @@ def digests_of(delivery: WorkerDelivery) -> frozenset[str] | None:
     return frozenset(named)
 
 
-def _of_session(
-    fleet: Fleet, signed: Tokens, name: str, tokens: Iterable[str], unknown: list[str]
-) -> list[e.Holding]:
-    """What tokens name, of the deliveries that this session has."""
-    found: list[e.Holding] = []
-    for token in tokens:
-        holding = signed.read(token)
-        delivery = fleet.state.deliveries.get(holding.number) if holding is not None else None
-        if holding is None or delivery is None or delivery.session != name:
-            unknown.append(token)
-        else:
-            found.append(holding)
-    return found
-
-
-def _serves(namespaces: frozenset[str] | None, holding: e.Holding) -> bool:
-    """Whether a worker that may serve `namespaces` may have this delivery."""
-    return namespaces is None or holding.namespace in namespaces
-
-
 def _item_of(delivery: WorkerDelivery) -> e.Holding:
     """What the token of a delivery says."""
     work = delivery.work
@@ -508,50 +426,6 @@ def _item_of(delivery: WorkerDelivery) -> e.Holding:
 def _references(assignment: TaskAssignment) -> frozenset[tuple[str, str]]:
     values = (assignment.config, assignment.inputs, assignment.artifacts, assignment.payloads)
     return frozenset([*references_in(values), *assignment.secrets])
-
-
-async def _absent_of(
-    repository: ArtifactRepository | None, tokens: Tokens, results: Sequence[ResultReport]
-) -> dict[str, str]:
-    """By token, what is wrong with results that name artifacts which their namespace does not have; those that it has count as
-    put now. What was fetched and is not there any more is left out: the next attempt fetches it."""
-    absent: dict[str, str] = {}
-    for one in results:
-        holding = tokens.read(one.token)
-        if repository is None or holding is None:
-            continue
-        part = part_of(repository, holding.namespace)
-        for name in await _lacking(part, one.result.get("artifacts")):
-            absent[one.token] = clean(f"its worker reported artifact {name!r}, which it has not sent")
-        if isinstance(fetched := one.result.get("fetched"), dict):
-            for name in await _lacking(part, fetched):
-                del fetched[name]
-    return absent
-
-
-async def _lacking(part: ArtifactRepository, named: object) -> list[str]:
-    """The names of those that are not there; the others count as put now."""
-    lacking: list[str] = []
-    for name, value in named.items() if isinstance(named, dict) else ():
-        digest = value.get("digest") if isinstance(value, dict) else None
-        try:
-            size = await asyncio.to_thread(part.renew, digest) if isinstance(digest, str) else None
-        except PortError:
-            size = None
-        if size is None:
-            lacking.append(name)
-    return lacking
-
-
-def _result(ref: AttemptRef, message: dict[str, object]) -> TaskResult:
-    """What a worker says that an attempt gave; where that is not a result of this attempt, an Error."""
-    try:
-        result = decode_result(message)
-    except WireError as error:
-        return TaskResult(ref, ERROR, f"its worker reported {error}")
-    if result.ref != ref:
-        return TaskResult(ref, ERROR, "its worker reported the result of another attempt")
-    return result
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -61,7 +61,7 @@ async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | by
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     token = token.strip() if scheme.lower() == "bearer" else ""
     caller = await authenticator.caller(token) if token else None
-    if limiter is not None and (caller is None or caller.kind != "worker"):
+    if limiter is not None and (caller is None or caller.kind not in ("worker", "peer")):
         key = "grpc" if caller is None else f"token {caller.token}"
         after = limiter.take(key, is_known=caller is not None)
         if after is not None:

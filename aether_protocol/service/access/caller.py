@@ -15,8 +15,8 @@ ROLES: Final = ("viewer", "operator", "author", "admin")  # of persons and servi
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 EVERYWHERE: Final = "*"  # in place of a namespace: in all of them, also in those that are made later
 
-Kind = Literal["person", "service", "worker"]
-KINDS: Final[tuple[Kind, ...]] = ("person", "service", "worker")
+Kind = Literal["person", "service", "worker", "peer"]
+KINDS: Final[tuple[Kind, ...]] = ("person", "service", "worker")  # of tokens that are made: a peer is another server
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     Args:
         name: for people, in audits and reasons.
-        kind: a worker has no role: it serves the namespaces in `roles`, and reads nothing else.
+        kind: a worker has no role: it serves the namespaces in `roles`, and reads nothing else. A peer speaks for workers.
         roles: the role in each namespace, EVERYWHERE for all; of a worker the namespaces alone count.
         pools: of a worker, those that it may join; none: all.
         token: the id of its token; None: it needs none.
@@ -38,7 +38,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     def may(self, role: str, namespace: str) -> bool:
         """Whether it has at least `role` in `namespace`."""
-        if self.kind == "worker":
+        if self.kind in ("worker", "peer"):
             return False
         return any(_includes(self.roles.get(one), role) for one in (namespace, EVERYWHERE))
 

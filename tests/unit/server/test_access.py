@@ -188,6 +188,8 @@ class Known:
     async def caller(self, token: str) -> Caller | None:
         if token == "worker":
             return Caller(name="w", kind="worker", roles={"ours": "worker"}, token="w")
+        if token == "peer":
+            return Caller(name="server b", kind="peer", roles={"*": "peer"}, token="peer b")
         return Caller(name=f"a {token}", kind="person", roles={"ours": token}, token="t") if token in ROLES else None
 
 
@@ -276,11 +278,11 @@ def test_without_a_token_or_with_a_wrong_one_nothing_is_answered() -> None:
     play(body)
 
 
-@pytest.mark.parametrize("role", [*ROLES, "worker"])
+@pytest.mark.parametrize("role", [*ROLES, "worker", "peer"])
 def test_a_role_opens_what_needs_it_and_nothing_else(role: str) -> None:
     async def body(app: Litestar, whole: LocalClient, store: MemoryStore) -> None:
         for method, path, need in routes_of(app):
-            allowed = includes(role, need) or (role == need == "worker")
+            allowed = includes(role, need) or (role == need == "worker") or (role == "peer" and need in ("worker", "peer"))
             answer = await ask(
                 app, method, filled(path, "ours", "own-mark"), bearer(role), body_of(method, path, "ours", "own-mark")
             )

@@ -454,7 +454,7 @@ def test_logs_of_a_task_run_that_an_open_run_does_not_have_are_not_wanted(tmp_pa
         async with side.engine:
             side.hello([])
             run = await side.engine.submit(workflow())
-            token = side.broker._tokens.make(Holding(99, AttemptRef(run, "main.nowhere", 1, 0)))
+            token = side.broker.tokens.make(Holding(99, AttemptRef(run, "main.nowhere", 1, 0)))
             assert await side.logs(token, (0, "text")) == [LogReceipt(token=token, stream="stdout", stored=4)]
 
     asyncio.run(go())

@@ -40,7 +40,7 @@ def test_what_is_unclaimed_is_asked_for_once_in_a_lease() -> None:
     broker = WorkerBroker(clock, b"k" * 32)
     broker.start(cast("ResultSink", desk))
     refs = [AttemptRef("r", path, 1, 0) for path in ("main.a", "main.b")]
-    tokens = [broker._tokens.make(Holding(number, ref)) for number, ref in enumerate(refs, 1)]
+    tokens = [broker.tokens.make(Holding(number, ref)) for number, ref in enumerate(refs, 1)]
     offers = [ExecutorOffer(name="script")]
     hello = Hello(worker="w", protocols=[1], executors=offers, slots={"tasks": 2}, holding=tokens)
     session = broker.hello(hello).session

@@ -1,0 +1,65 @@
+"""The way from one server to another: the worker protocol over HTTP, with a hello of its own and the token of this server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+from urllib.parse import quote
+
+import httpx2 as httpx
+
+from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
+from aether_protocol.ports.store import ServerRow
+from aether_protocol.ports.worker import Hello, Welcome
+from aether_protocol.worker.http import HttpTransport
+from aether_protocol.worker.transport import TransportError
+
+HELLO: Final = "/v1/peers/workers"
+_QUIET_S: Final = 30.0  # without a byte of an artifact
+_BLOCK: Final = 2**20
+_PASSED: Final = frozenset(  # headers of answers
+    {"content-type", "content-length", "content-range", "accept-ranges", "etag", "artifact-size", "upload-offset"}
+)
+
+
+class PeerTransport(HttpTransport):
+    """See `server.relay.link.LinkTransport`.
+
+    Args:
+        peer: the other server.
+        token: that of this one.
+
+    Raises:
+        UsageError: texts of secrets would go to its address in clear over a network.
+    """
+
+    def __init__(self, peer: ServerRow, token: str) -> None:
+        super().__init__(check_server_url(peer.address, "secrets"), token=token)
+
+    async def hello(self, hello: Hello) -> Welcome:
+        return await self._post(HELLO, hello, Welcome)
+
+    async def artifact(
+        self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
+    ) -> RelayedAnswer:
+        """Ask for an artifact, or send one. Raises TransportError."""
+        sent = {**headers, "aether-session": session}
+        path = f"/v1/artifacts/{quote(digest, safe=':')}"
+        request = self._client.build_request(method, path, headers=sent, content=body, timeout=_QUIET_S)
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise TransportError(f"{self._url} cannot be reached: {why_unreachable(self._url, error)[0]}") from None
+        passed = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED}
+        return RelayedAnswer(answer.status_code, passed, _pieces(answer))
+
+
+async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for block in answer.aiter_bytes(_BLOCK):
+            yield block
+    except httpx.HTTPError as error:
+        raise TransportError(f"an artifact broke off: {error or type(error).__name__}") from None
+    finally:
+        await answer.aclose()

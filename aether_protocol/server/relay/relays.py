@@ -1,0 +1,244 @@
+"""Which deliveries at workers here are of runs that other servers drive, and the ways to these servers.
+
+Law: the store says who drives a run; what this server believes of it may be late by LOOK_S. What it can vouch for no longer is
+stopped: the server that drives the run may give it to another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from aether_protocol.adapters.brokers.elsewhere import Relay
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.fleet.events import Holding
+from aether_protocol.fleet.work import WorkerDelivery
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import ServerRow, Store
+from aether_protocol.server.relay.link import LinkTransport, PeerLink
+
+_log = logging.getLogger("aether_protocol")
+
+LOOK_S: Final = 1.0  # between two looks at who drives the runs
+IDLE_US: Final = 30_000_000  # how long a link without anything is kept
+WANTED_US: Final = 10_000_000  # for so long the driver of a run is looked for of which a result came
+_SECOND: Final = 1_000_000
+UNSURE: Final = 0.5  # of a lease: so old may be what a worker heard last of the server that it comes from
+SURE: Final = 0.73  # of a lease, since it was known that no other server drives the run
+KILLED: Final = 1.1  # leases before the other server takes the session for lost: then workers here end by themselves in time
+
+
+class Directory(Protocol):
+    """Raises PortError where the store does not answer."""
+
+    async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
+        """By run, the server that drives it. Runs that no server drives, or that are unknown, are left out."""
+        ...
+
+
+class StoreDirectory:
+    """See `Directory`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
+        rows = {row.owner: row for row in await self._store.servers.list()}
+        found: dict[str, ServerRow] = {}
+        for run_id in run_ids:
+            lease = await self._store.leases.owner(run_id)
+            row = rows.get(lease.owner) if lease is not None and lease.live else None
+            if row is not None:
+                found[run_id] = row
+        return found
+
+
+class Relays:
+    """See `adapters.brokers.elsewhere.Elsewhere`.
+
+    Args:
+        broker: gives attempts to the workers of this server.
+        directory: says who drives a run.
+        connect: makes the way to a server.
+        drives: whether this server drives a run.
+        row: what this server says of itself.
+        clock: the time of looks, beats and leases.
+    """
+
+    def __init__(
+        self,
+        broker: WorkerBroker,
+        directory: Directory,
+        connect: Callable[[ServerRow], LinkTransport],
+        drives: Callable[[str], bool],
+        *,
+        me: ServerRow,
+        clock: Clock,
+    ) -> None:
+        self._broker = broker
+        self._directory = directory
+        self._connect = connect
+        self._drives = drives
+        self._me = me
+        self._clock = clock
+        self._drivers: dict[str, str] = {}  # by run, the server that drives it
+        self._links: dict[str, PeerLink] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._used: dict[str, int] = {}  # when a link was last wanted
+        self._wanted: dict[str, int] = {}  # runs of which results came, and until when they are expected to come again
+        self._sure: dict[int, int] = {}  # by delivery, until when it is known that no other worker is given it
+        self._unreachable: set[str] = set()
+        self._look = asyncio.Event()
+
+    # --- Elsewhere --------------------------------------------------------------------------------------------------
+
+    def relay(self, run_id: str) -> Relay | None:
+        owner = self._drivers.get(run_id)
+        return None if owner is None or self._drives(run_id) else self._links.get(owner)
+
+    def logged(self, session: str) -> Sequence[Relay]:
+        return [link for link in self._links.values() if link.has_logs_of(session)]
+
+    def wanted(self, run_id: str) -> None:
+        if not self._drives(run_id):
+            if run_id not in self._wanted:
+                self._look.set()
+            self._wanted[run_id] = self._clock.now() + WANTED_US
+
+    def changed(self, run_id: str) -> None:
+        link = self._links.get(self._drivers.get(run_id, ""))
+        if link is not None:
+            link.changed()
+
+    # --- LinkSource -------------------------------------------------------------------------------------------------
+
+    def held(self, owner: str) -> Sequence[tuple[str, Holding, bool]]:
+        """Return what workers here have of the runs of a server."""
+        found: list[tuple[str, Holding, bool]] = []
+        for delivery in self._foreign():
+            work = delivery.work
+            if self._drivers.get(work.run_id) == owner:
+                holding = Holding(delivery.number, work.ref, work.namespace, work.need.slots)
+                found.append((self._broker.tokens.make(holding), holding, delivery.is_over))
+        return found
+
+    async def stop(self, tokens: Sequence[str]) -> None:
+        """Let workers here stop these deliveries."""
+        await self._broker.stop([one.ref for one in self._broker.tokens.read_all(tokens)])
+
+    # --- looks ------------------------------------------------------------------------------------------------------
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Look who drives what, until `stopping` is set."""
+        self._broker.reports.elsewhere = self
+        while not stopping.is_set():
+            self._look.clear()
+            await self.look()
+            alarm = self._clock.call_at(self._clock.now() + round(LOOK_S * _SECOND), self._look.set)
+            try:
+                await self._look.wait()
+            finally:
+                alarm.cancel()
+
+    async def look(self) -> None:
+        """Find out who drives the runs of which workers here have something."""
+        now = self._clock.now()
+        foreign = list(self._foreign())
+        self._wanted = {run_id: until for run_id, until in self._wanted.items() if until > now}
+        runs = {delivery.work.run_id for delivery in foreign} | self._wanted.keys()
+        drivers: Mapping[str, ServerRow] | None = {}
+        if runs:
+            try:
+                drivers = await self._directory.drivers(sorted(runs))
+            except PortError:
+                drivers = None
+        if drivers is not None:
+            self._note(drivers, foreign, now)
+        await self._guard(foreign)
+        await self._end_idle()
+
+    def _foreign(self) -> list[WorkerDelivery]:
+        """What workers here have of runs that this server does not drive."""
+        state = self._broker.fleet.state
+        return [
+            one
+            for one in state.deliveries.values()
+            if one.state != "ended" and not self._drives(one.work.run_id) and not state.sessions[one.session].via
+        ]
+
+    def _note(self, drivers: Mapping[str, ServerRow], foreign: Sequence[WorkerDelivery], now: int) -> None:
+        others = {run_id: row for run_id, row in drivers.items() if row.owner != self._me.owner}
+        moved = {self._drivers.get(run_id) for run_id, row in others.items() if self._drivers.get(run_id) != row.owner}
+        changed = {run_id: row.owner for run_id, row in others.items()}
+        for run_id, row in others.items():
+            if self._drivers.get(run_id) != row.owner:
+                moved.add(row.owner)
+        self._drivers = changed
+        for row in others.values():
+            self._used[row.owner] = now
+            if row.owner not in self._links and row.owner not in self._unreachable:
+                self._begin(row)
+        for owner in moved:
+            if owner in self._links:
+                self._links[owner].changed()
+        lease = self._broker.settings.lease
+        for delivery in foreign:
+            if delivery.work.run_id not in others:
+                self._vouch(delivery.number, now + round(lease * SURE))
+
+    def _begin(self, row: ServerRow) -> None:
+        try:
+            transport = self._connect(row)
+        except UsageError as error:
+            self._unreachable.add(row.owner)
+            hint = "let servers reach each other over TLS, or on one machine"
+            _log.warning("what workers here have of runs of server %s is not passed on: %s; %s", row.name, error.message, hint)
+            return
+        link = PeerLink(
+            row.owner,
+            name=f"server {self._me.name}",
+            me=self._me.owner,
+            transport=transport,
+            source=self,
+            clock=self._clock,
+        )
+        self._links[row.owner] = link
+        self._running[row.owner] = asyncio.create_task(link.run(), name="aether-link")
+
+    def _vouch(self, number: int, until: int) -> None:
+        self._sure[number] = max(self._sure.get(number, 0), until)
+
+    async def _guard(self, foreign: Sequence[WorkerDelivery]) -> None:
+        """Stop what other servers may give to another worker soon."""
+        now, lease = self._clock.now(), self._broker.settings.lease
+        for link in self._links.values():
+            for number, until in link.vouched.items():
+                self._vouch(number, until - round(lease * KILLED))
+        stops = []
+        for delivery in foreign:
+            first = now + round(lease * (SURE - UNSURE))
+            if self._sure.setdefault(delivery.number, first) <= now and delivery.state in ("assigned", "running"):
+                stops.append(delivery.work.ref)
+        numbers = {delivery.number for delivery in foreign}
+        self._sure = {number: until for number, until in self._sure.items() if number in numbers}
+        if stops:
+            await self._broker.stop(stops)
+
+    async def _end_idle(self) -> None:
+        """End the links that nothing was wanted of for a while."""
+        due = self._clock.now() - IDLE_US
+        for owner in [one for one in self._links if self._used[one] <= due]:
+            self._running.pop(owner).cancel()
+            del self._used[owner]
+            await self._links.pop(owner).leave()
+
+    async def close(self) -> None:
+        """End all links; what they hold is left alone."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        for link in self._links.values():
+            await link.close()

@@ -1,0 +1,475 @@
+"""What workers of one server have of runs that another one drives reaches that one: on virtual time, between real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.errors import PortError
+from aether_protocol.fleet.invariants import check
+from aether_protocol.fleet.machine import FleetSettings
+from aether_protocol.ports.store import ServerRow
+from aether_protocol.ports.wire import TaskAssignment
+from aether_protocol.ports.worker import (
+    PROTOCOL_VERSION,
+    BeatMessage,
+    DiedReport,
+    ExecutorOffer,
+    Hello,
+    LogReport,
+    Orders,
+    Poll,
+    Receipt,
+    ResultReport,
+    ReturnedReport,
+    SecretAnswer,
+    SecretName,
+    SecretRequest,
+    Welcome,
+    WorkReport,
+)
+from aether_protocol.server.relay.relays import Relays
+from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.contracts.broker import Ear, ref, work
+from aether_protocol.worker.direct import DirectTransport
+from aether_protocol.worker.transport import TransportError
+
+pytestmark = pytest.mark.rule("RT-145")
+
+SECOND = 1_000_000
+KEY = b"k" * 32
+RUN = "run-1"  # that of `work`
+
+
+class Way(DirectTransport):
+    """A `LinkTransport` to another broker of this process; while it is cut nothing comes through."""
+
+    def __init__(self, town: Town, name: str) -> None:
+        super().__init__(town.servers[name].broker)
+        self.town = town
+        self.name = name
+
+    def _check(self) -> None:
+        if self.name in self.town.cut:
+            raise TransportError("cut")
+
+    async def hello(self, hello: Hello) -> Welcome:
+        self._check()
+        return self._broker.hello(hello, via=hello.worker)
+
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
+        self._check()
+        return await super().beat(session, beat)
+
+    async def report(self, session: str, report: WorkReport) -> Receipt:
+        self._check()
+        return await super().report(session, report)
+
+    async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
+        self._check()
+        return await super().secrets(session, request)
+
+    async def artifact(
+        self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
+    ) -> RelayedAnswer:
+        raise AssertionError("there are none here")
+
+
+class OneServer:
+    def __init__(self, town: Town, name: str, term: int) -> None:
+        self.broker = WorkerBroker(town.clock, KEY, term=term, server=name, settings=FleetSettings(lease=30 * SECOND))
+        self.ear = Ear()
+        self.broker.start(self.ear)
+        self.relays = Relays(
+            self.broker,
+            town,
+            lambda row: Way(town, row.owner),
+            lambda run_id: town.driver == name,
+            me=row_of(name),
+            clock=town.clock,
+        )
+
+
+class Town:
+    """Servers of one store on one clock, and the store's word on who drives the run. It is their directory."""
+
+    def __init__(self, *names: str) -> None:
+        self.clock = ManualClock(0)
+        self.stopping = asyncio.Event()
+        self.serving: dict[str, asyncio.Task[None]] = {}
+        self.driver: str | None = names[0]
+        self.cut: set[str] = set()
+        self.is_store_away = False
+        self.servers: dict[str, OneServer] = {}
+        for term, name in enumerate(names, 1):
+            self.servers[name] = OneServer(self, name, term)
+
+    def open(self) -> None:
+        for name, one in self.servers.items():
+            self.serving[name] = asyncio.ensure_future(one.relays.serve(self.stopping))
+
+    async def kill(self, name: str) -> None:
+        """A server is gone; what it knew stays with it."""
+        if name in self.serving:
+            self.serving.pop(name).cancel()
+            await self.servers[name].relays.close()
+
+    async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
+        if self.is_store_away:
+            raise PortError("away")
+        return {} if self.driver is None else {one: row_of(self.driver) for one in run_ids if one == RUN}
+
+    async def pass_time(self, seconds: float) -> None:
+        until = self.clock.now() + round(seconds * SECOND)
+        await settle()
+        while self.clock.step(until):
+            await settle()
+
+
+def row_of(name: str) -> ServerRow:
+    return ServerRow(name, name, f"http://127.0.0.1/{name}")
+
+
+async def settle() -> None:
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+class Hand:
+    """A worker that is played by hand. Without `instance` it is one of the simplest kind."""
+
+    def __init__(self, broker: WorkerBroker, name: str = "w", holding: Iterable[str] = (), results: Iterable[str] = ()) -> None:
+        hello = Hello(
+            worker=name,
+            protocols=[PROTOCOL_VERSION],
+            executors=[ExecutorOffer(name="nap")],
+            slots={"tasks": 4},
+            holding=list(holding),
+            results=list(results),
+        )
+        self.broker = broker
+        self.session = broker.hello(hello).session
+        self.polls = 0
+
+    async def poll(self, *holding: str) -> Orders:
+        self.polls += 1
+        return await self.broker.poll(self.session, Poll(poll=self.polls, free=4, holding=list(holding)))
+
+    def beat(self, *holding: str) -> Orders:
+        return self.broker.beat(self.session, BeatMessage(poll=self.polls, holding=list(holding)))
+
+    async def report(self, **parts: Any) -> Receipt:
+        return await self.broker.report(self.session, WorkReport(**parts))
+
+
+def result(token: str, task: TaskAssignment) -> ResultReport:
+    run, path = task.ref.run_id, task.ref.path
+    return ResultReport(
+        token=token,
+        result={
+            "protocol": 1,
+            "taskRunId": f"{run}/{path}",
+            "workflowRunId": run,
+            "attempt": task.ref.attempt,
+            "epoch": task.ref.epoch,
+            "code": 0,
+        },
+    )
+
+
+def play(body: Callable[[Town], Coroutine[Any, Any, None]]) -> None:
+    """Play with four servers: a drives the run at first."""
+
+    async def go() -> None:
+        town = Town("a", "b", "c", "d")
+        town.open()
+        try:
+            await settle()
+            await body(town)
+            await settle()
+            for one in town.servers.values():
+                check(one.broker.fleet.state)
+        finally:
+            for name, one in town.servers.items():
+                await town.kill(name)
+                await one.broker.close()
+
+    asyncio.run(go())
+
+
+async def begun(town: Town, server: str = "a") -> tuple[str, TaskAssignment]:
+    """A worker of a server has an attempt that it has begun; its token and assignment."""
+    task = work(1, "nap")
+    hand = Hand(town.servers[server].broker)
+    await town.servers[server].broker.dispatch([task])
+    token = (await hand.poll()).work[0].token
+    await hand.report(started=[token])
+    return token, task
+
+
+async def taken_over(town: Town) -> tuple[Hand, str, TaskAssignment]:
+    """The server a is gone, c drives its run, and the worker of a is at b. c has found the attempt there."""
+    token, task = await begun(town)
+    await town.kill("a")
+    town.driver = "c"
+    hand = Hand(town.servers["b"].broker, holding=[token])
+    assert await town.servers["c"].broker.held([task.ref]) == {}, "it may come back"
+    await town.pass_time(1.5)
+    assert await town.servers["c"].broker.held([task.ref]) == {task.ref: "held"}
+    return hand, token, task
+
+
+def test_an_attempt_whose_worker_is_at_another_server_is_found_and_its_result_recorded() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+        assert [one.ref for one in town.servers["c"].ear.results] == [task.ref]
+        assert town.servers["b"].ear.results == []
+        assert town.servers["b"].broker.fleet.state.sessions[hand.session].used == {"tasks": 0}
+
+    play(body)
+
+
+def test_a_result_is_kept_until_the_driving_server_has_recorded_it() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        town.servers["c"].ear.acknowledges = False
+        receipts: list[Receipt] = []
+
+        async def report() -> None:
+            receipts.append(await hand.report(results=[result(token, task)]))
+
+        reporting = asyncio.ensure_future(report())
+        await town.pass_time(3)
+        await reporting
+        assert receipts[0].recorded == []
+        town.servers["c"].ear.acknowledges = True
+        town.servers["c"].ear.acknowledge()
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+
+    play(body)
+
+
+def test_a_result_that_a_worker_brings_along_reaches_the_driving_server() -> None:
+    async def body(town: Town) -> None:
+        token, task = await begun(town)
+        await town.kill("a")
+        town.driver = "c"
+        hand = Hand(town.servers["b"].broker, holding=[token], results=[token])
+        await town.pass_time(1.5)
+        assert await town.servers["c"].broker.held([task.ref]) == {task.ref: "held"}
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+
+    play(body)
+
+
+def test_a_result_of_a_run_that_no_relay_is_known_for_is_passed_on_when_it_comes_again() -> None:
+    async def body(town: Town) -> None:
+        token, task = await begun(town)
+        await town.kill("a")
+        town.driver = "c"
+        town.servers["b"].ear.acknowledges = False  # its engine does not have the run
+        hand = Hand(town.servers["b"].broker)  # it names nothing that it holds
+        reporting = asyncio.ensure_future(hand.report(results=[result(token, task)]))
+        await town.pass_time(3)
+        assert (await reporting).recorded == []
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+        assert len(town.servers["c"].ear.results) == 1
+
+    play(body)
+
+
+def test_logs_reach_the_driving_server_and_are_acknowledged_by_it_alone() -> None:
+    async def body(town: Town) -> None:
+        hand, token, _ = await taken_over(town)
+        other = Hand(town.servers["b"].broker, "other")
+        receipt = await hand.report(logs=[LogReport(token=token, stream="stdout", offset=0, text="é\n")])
+        assert [(one.token, one.stored) for one in receipt.logged] == [(token, 3)]
+        assert town.servers["c"].ear.logs == ["é\n"]
+        assert town.servers["b"].ear.logs == []
+        assert (await other.report()).logged == []
+        town.cut.add("c")
+        lost = await hand.report(logs=[LogReport(token=token, stream="stdout", offset=3, text="more")])
+        assert lost.logged == [], "it comes again"
+
+    play(body)
+
+
+def test_a_child_that_died_is_reported_as_blamed_and_a_returned_attempt_as_not() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        await hand.report(died=[DiedReport(token=token, reason="signal 9")])
+        assert town.servers["c"].ear.losses == [(task.ref, "signal 9", True)]
+        assert town.servers["b"].ear.losses == []
+
+    async def returned(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        await hand.report(returned=[ReturnedReport(token=token, reason="drains")])
+        assert [(one, blamed) for one, _, blamed in town.servers["c"].ear.losses] == [(task.ref, False)]
+
+    play(body)
+    play(returned)
+
+
+def test_a_death_that_did_not_reach_the_driving_server_is_said_again() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        town.cut.add("c")
+        await hand.report(died=[DiedReport(token=token, reason="signal 9")])
+        town.cut.clear()
+        await town.pass_time(4)
+        assert [(one, blamed) for one, _, blamed in town.servers["c"].ear.losses] == [(task.ref, True)]
+
+    play(body)
+
+
+def test_a_stop_reaches_the_worker_and_the_next_attempt_waits_for_its_end() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        at = town.servers["c"].broker
+        await at.stop([task.ref])
+        own = Hand(at, "own")
+        await at.dispatch([work(1, "nap", attempt=2)])
+        polling = asyncio.ensure_future(own.poll())
+        await town.pass_time(4)
+        assert hand.beat(token).stop == [token]
+        assert not polling.done(), "the earlier attempt may still run"
+        await hand.report(returned=[ReturnedReport(token=token, reason="stopped")])
+        await settle()
+        assert [one.assignment["attempt"] for one in (await polling).work] == [2]
+
+    play(body)
+
+
+def test_a_worker_that_is_lost_at_its_server_is_lost_at_the_driving_one() -> None:
+    async def body(town: Town) -> None:
+        _, _, task = await taken_over(town)
+        await town.pass_time(27)
+        assert town.servers["c"].ear.losses == []
+        await town.pass_time(10)
+        assert [(one, blamed) for one, _, blamed in town.servers["c"].ear.losses] == [(task.ref, False)]
+
+    play(body)
+
+
+def test_what_this_server_cannot_vouch_for_is_stopped_before_the_driving_one_gives_it_away() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        town.cut.add("c")
+        stopped_at = None
+        for second in range(70):
+            await town.pass_time(1)
+            if stopped_at is None and hand.beat(token).stop:
+                stopped_at = second
+            if town.servers["c"].ear.losses:
+                break
+        assert stopped_at is not None
+        assert stopped_at + 0.9 * 30 < second, "also a worker that heard nothing of it has ended by then"
+        assert town.servers["c"].ear.losses[0][0] == task.ref
+
+    play(body)
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_attempts_of_a_run_without_a_driver_continue_as_long_as_the_store_says_so(store: bool) -> None:
+    async def body(town: Town) -> None:
+        token, _ = await begun(town)
+        await town.kill("a")
+        town.driver = None
+        hand = Hand(town.servers["b"].broker, holding=[token])
+        town.is_store_away = not store
+        orders = []
+        for _ in range(40):
+            await town.pass_time(2)
+            orders += hand.beat(token).stop
+        assert orders == ([] if store else [token] * len(orders))
+        assert bool(orders) is not store
+
+    play(body)
+
+
+def test_a_run_that_is_handed_on_takes_its_attempts_along() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        await town.servers["c"].broker.release([task.ref])
+        town.driver = "d"
+        await town.pass_time(2)
+        assert await town.servers["d"].broker.held([task.ref]) == {task.ref: "held"}
+        town.driver = "b"
+        await town.pass_time(2)
+        assert await town.servers["b"].broker.held([task.ref]) == {task.ref: "held"}
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+        assert len(town.servers["b"].ear.results) == 1
+        assert town.servers["b"].ear.losses == [], "the others do not have the run any more"
+
+    play(body)
+
+
+def test_a_worker_that_says_hello_anew_loses_nothing_at_the_driving_server() -> None:
+    async def body(town: Town) -> None:
+        _, token, task = await taken_over(town)
+        hand = Hand(town.servers["b"].broker, holding=[token])
+        await town.pass_time(8)
+        assert town.servers["c"].ear.losses == []
+        elsewhere = Hand(town.servers["d"].broker, holding=[token])
+        await town.pass_time(8)
+        hand.broker.leave(hand.session)
+        await town.pass_time(8)
+        assert town.servers["c"].ear.losses == []
+        assert (await elsewhere.report(results=[result(token, task)])).recorded == [token]
+
+    play(body)
+
+
+def test_a_server_that_relays_and_is_gone_is_no_loss_where_its_worker_comes_back_elsewhere() -> None:
+    async def body(town: Town) -> None:
+        _, token, task = await taken_over(town)
+        await town.kill("b")
+        await town.pass_time(6)
+        hand = Hand(town.servers["d"].broker, holding=[token])
+        for _ in range(20):
+            await town.pass_time(5)
+            hand.beat(token)
+        assert town.servers["c"].ear.losses == []
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+
+    play(body)
+
+
+def test_one_worker_does_not_speak_for_the_deliveries_of_another() -> None:
+    async def body(town: Town) -> None:
+        _, token, _ = await taken_over(town)
+        other = Hand(town.servers["b"].broker, "other")
+        receipt = await other.report(died=[DiedReport(token=token, reason="?")], started=[token])
+        assert receipt.unknown == [token, token]
+        assert town.servers["c"].ear.losses == []
+
+    play(body)
+
+
+def test_secrets_are_asked_of_the_driving_server_which_looks_at_the_references() -> None:
+    async def body(town: Town) -> None:
+        hand, token, _ = await taken_over(town)
+        request = SecretRequest(token=token, secrets=[SecretName(name="db", key="password")])
+        with pytest.raises(Exception, match="does not refer to all"):
+            await town.servers["b"].broker.secrets(hand.session, request)
+
+    play(body)
+
+
+def test_a_link_that_holds_nothing_ends_after_a_while() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        await hand.report(results=[result(token, task)])
+        await town.pass_time(20)
+        assert len(town.servers["c"].broker.fleet.state.sessions) == 1
+        await town.pass_time(20)
+        assert len(town.servers["c"].broker.fleet.state.sessions) == 0
+        assert ref(1) == task.ref
+
+    play(body)
