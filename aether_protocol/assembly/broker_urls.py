@@ -54,19 +54,19 @@ def check_broker_url(url: str, *, for_worker: bool = False) -> str:
     """Return the URL of a broker that can be had here. Nothing is imported but the packages of dotted names.
 
     Args:
-        url: `local`, or `SCHEME:...`.
+        url: the name of an installed broker, such as `local`, or `SCHEME:...`.
         for_worker: it is to be worked for (`aether worker --broker`).
 
     Raises:
         UsageError: There is no such broker, what it needs is not installed, or it has workers of its own.
     """
     scheme, shown = scheme_of(url), shown_broker(url)
-    if not is_installed("brokers", scheme) or (scheme != LOCAL and not has_scheme(url)):
+    if not is_installed("brokers", scheme) or (scheme in KINDS and not has_scheme(url)):
         from aether_protocol.diagnostics.suggest import did_you_mean
 
         several = names("brokers")
         likes = ", ".join(KINDS[name].like if name in KINDS else name for name in several)
-        raise UsageError(f"there is no broker {shown!r}", hint=did_you_mean(scheme, several, f"installed: {likes}"))
+        raise UsageError(f"unknown broker {scheme!r}", hint=did_you_mean(scheme, several, f"installed: {likes}"))
     kind = KINDS.get(scheme)
     if for_worker and (kind is None or not kind.serves):
         served = ", ".join(sorted(one.like for one in KINDS.values() if one.serves)) or "none yet"

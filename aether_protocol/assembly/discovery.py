@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from inspect import getattr_static
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -235,7 +236,12 @@ def make(family: Family, url: str, *given: Any, **more: Any) -> Any:
 
 def missing(family: Family, part: object) -> list[str]:
     """Name what an object lacks of the port of a family."""
-    return [name for name in _PORTS.get(family, ()) if getattr(part, name, None) is None]
+    named = frozenset(dir(part))  # also what is made only when it is asked for, which is not made here
+    return [
+        name
+        for name in _PORTS.get(family, ())
+        if (getattr_static(part, name, name) if name in named else getattr(part, name, None)) is None
+    ]
 
 
 def named(family: Family, text: str) -> bool:

@@ -38,8 +38,7 @@ ADVICE: Final = {
 
 def guarded(arguments: Sequence[str] | None) -> int:
     """Run the command line; every way to fail becomes an exit code."""
-    if not debugs():  # what fails where nothing can catch it (a loop that was never whole, say) follows our message
-        sys.unraisablehook = lambda _: None
+    sys.unraisablehook = _show_where_asked
     fill_standard_streams()
     raise_descriptors()
     color.begin()
@@ -49,6 +48,13 @@ def guarded(arguments: Sequence[str] | None) -> int:
         if streams is None or streams.out.lost is None:
             return code
         return without_output(streams.out.lost, code, outcome_decides=streams.outcome_decides)
+
+
+def _show_where_asked(failure: sys.UnraisableHookArgs) -> None:
+    """Show what failed where nothing can catch it (a loop that was never whole, say), if tracebacks are asked for: what it
+    leads to follows as our message."""
+    if debugs():
+        sys.__unraisablehook__(failure)
 
 
 def carried_out(arguments: Sequence[str] | None) -> int:

@@ -14,7 +14,7 @@ from aether_protocol.cli.options import LogFormat
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FOLDER, BadValueError, Location, Number, Text
 from aether_protocol.expressions.sizes import parse_size
-from aether_protocol.plan.placement import LABEL
+from aether_protocol.plan.placement import is_label
 
 if TYPE_CHECKING:
     from aether_protocol.worker.supervisor import WorkerNews
@@ -33,7 +33,7 @@ class _Pair(Text):
         name, sign, value = text.partition("=")
         if not sign or not name:
             self.fail(f"{text!r} is not NAME=TEXT", param, ctx)
-        if LABEL.fullmatch(name) is None or LABEL.fullmatch(value) is None:
+        if not (is_label(name) and is_label(value)):
             hint = "letters and digits, with '.', '_', '/' and '-' between them"
             raise BadValueError(f"no task could select {text!r}", hint, ctx=ctx, param=param)
         return text

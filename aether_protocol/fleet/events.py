@@ -52,7 +52,7 @@ class Joined(Struct, gc=False):
     those that run no more, whose results it keeps. `streaming`: an answer to a poll does not end it. `instance`: what tells
     workers of one name apart; `number` counts the hellos of one: an earlier one may come late. `holder`: whose token it has;
     none ends a session of another one. `via`: the server that relays for workers of its own, whose sessions end later than
-    those of workers (RT-145).
+    those of workers (RT-146).
     """
 
     at: int

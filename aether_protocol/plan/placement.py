@@ -23,6 +23,7 @@ __all__ = [
     "Placements",
     "Requirement",
     "Selector",
+    "is_label",
     "merge_extensions",
     "merge_placements",
     "parse_amount",
@@ -33,18 +34,17 @@ __all__ = [
 ]
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
-LABEL: Final = re.compile(_NAME)  # a key or a value that a selector can name
-_TERM: Final = re.compile(
-    rf"""\s*(?:
+# Compiled with the first placement: few documents have one.
+_TERM: Final = (
+    rf"""(?x)\s*(?:
       (?P<key>{_NAME})\s*(?:
           (?P<operator>==|=|!=)\s*(?P<value>{_NAME})
         | \s(?P<set>in|notin)\s*\(\s*(?P<values>{_NAME}(?:\s*,\s*{_NAME})*)\s*\)
       )?
       | !\s*(?P<absent>{_NAME})
-    )\s*(?P<end>,|$)""",
-    re.VERBOSE,
+    )\s*(?P<end>,|$)"""
 )
-_AMOUNT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>m|[kKMGTP]i?)?")
+_AMOUNT: Final = r"(?P<number>\d+(?:\.\d+)?)(?P<unit>m|[kKMGTP]i?)?"
 _UNITS: Final[dict[str | None, Decimal]] = {
     None: Decimal(1),
     "m": Decimal("0.001"),
@@ -119,14 +119,19 @@ def parse_selector(text: str) -> Selector:
         ValueError: where it is not of this form; the message says from which character on.
     """
     found: list[Requirement] = []
-    position = 0
+    pattern, position = re.compile(_TERM), 0
     while position < len(text) or not found:
-        term = _TERM.match(text, position)
+        term = pattern.match(text, position)
         if term is None or (term["end"] == "," and not text[term.end() :].strip()):
             raise ValueError(f"not a condition on labels from character {position + 1} on: {text[position:]!r}")
         found.append(_requirement(term))
         position = term.end()
     return Selector(tuple(found))
+
+
+def is_label(text: str) -> bool:
+    """Say whether a text can be the key or the value of a label: whether a selector can name it."""
+    return re.fullmatch(_NAME, text) is not None
 
 
 def _requirement(term: re.Match[str]) -> Requirement:
@@ -263,7 +268,7 @@ def parse_amount(kind: Kind, text: str) -> int:
     Raises:
         ValueError: where it is not of this form, or not a whole number of the smallest unit.
     """
-    match = _AMOUNT.fullmatch(text.strip())
+    match = re.fullmatch(_AMOUNT, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not an amount: a number, and a unit such as m, Ki, Mi, Gi, k, M, G where it has one")
     try:

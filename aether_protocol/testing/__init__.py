@@ -9,6 +9,7 @@ result each time, and what passes a suite of `contracts` works with every engine
     gate           where an engine is lost, call by call
     scripted       the executor that plays what a test says (`ScriptedExecutor`)
     wire_broker    a broker between which and the engine lies the wire, for what others may see of a run
+    probe          an executor that writes down what it does, for workers that are processes
     cases          case files: the runner behind `aether test`
     pytest_plugin  case files as pytest tests
     contracts      suites that adapters of a port and clients have to pass

@@ -19,12 +19,15 @@ than 2 s.
 **Artifacts** go through the supervisor, by digest, and are kept in a folder that all children use; a child never talks to the
 server.
 
+Where another engine has the processes (a pool, a cluster), its calls carry attempts out by `hosted`, with the same children.
+
 Modules by role:
 
     process     process, supervisor, held, outbox, spool, delivery_spans
     children    pool, processes, batches, pipes, child, offers
     transport   transport, http, grpc, turns, direct
     artifacts   artifacts, http_artifacts, cache
+    elsewhere   hosted
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from aether_protocol.adapters.stores.postgres.connections import Link
 from aether_protocol.adapters.stores.postgres.store import PostgresStore, open_postgres
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, AccessToken, RunQuery, Store
@@ -228,5 +229,53 @@ def test_steps_of_many_runs_are_one_statement_in_which_each_has_its_own_fence() 
         assert sorted(refused) == ["r1", "r3"], "of several, those that come too late are refused alone"
         assert await store.upkeep.check() == []
         await other.close()
+
+    play(body)
+
+
+def test_an_append_is_prepared_once_on_its_connection() -> None:
+    """Law: a statement is parsed once and planned a few times at most, not with each append."""
+
+    async def body(store: PostgresStore, url: str) -> None:
+        await store.runs.create(new_run("r", owner="me", ttl=60 * SECOND))
+        for at in range(30):
+            assert await all_well(store, more("r", at, token=1, progress=0))
+        asked = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'INSERT INTO steps%'"
+        found = (await store.connections.insist(lambda link, _: link.run(asked))).rows
+        assert len(found) == 1, found
+        generic, custom = found[0]
+        assert generic >= 20, "plans that fit all values are kept"
+        assert custom <= 6
+        await store.close()
+
+    play(body)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_steps_and_rows_of_runs_are_one_round_trip(count: int) -> None:
+    async def body(store: PostgresStore, url: str) -> None:
+        ids = [f"r{at}" for at in range(count)]
+        for run_id in ids:
+            await store.runs.create(new_run(run_id, owner="me", ttl=60 * SECOND))
+        assert await all_well(store, *(more(run_id, 0, token=1) for run_id in ids))  # connected, prepared
+        said: list[str] = []  # what is no prepared statement: the begin and the end of transactions
+
+        async def carried_out(link: Link, _: bool) -> int:
+            if not said:
+                link.connection.add_query_logger(lambda query: said.append(query.query))
+            text = "SELECT sum(generic_plans + custom_plans) FROM pg_prepared_statements WHERE statement NOT LIKE ?"
+            return int((await link.run(text, ("%pg_prepared%",))).rows[0][0])
+
+        before = await store.connections.insist(carried_out)
+        assert await all_well(store, *(more(run_id, 1, token=1, message="one \0 two") for run_id in ids))
+        assert await store.connections.insist(carried_out) - before == 1, "a statement"
+        assert said == [], "that is a transaction by itself"
+        stale = await store.runs.append([more("r0", 2, token=7, phase="Error")])
+        assert isinstance(stale["r0"], BusyError)
+        assert (await store.runs.load("r0")).row.phase == "Running", "what is refused changes no row"
+        assert await all_well(store, *(more(run_id, 2, token=1, phase="Succeeded", closed=True) for run_id in ids))
+        told = [await store.runs.row(run_id) for run_id in ids]
+        assert [(row.phase, row.seq, row.closed) for row in told if row is not None] == [("Succeeded", 3, True)] * count
+        assert await store.upkeep.check() == []
 
     play(body)

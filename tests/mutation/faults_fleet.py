@@ -177,7 +177,7 @@ FAULTS: tuple[Fault, ...] = (
         "if not keys)",
     ),
     Fault(
-        "RT-145",
+        "RT-146",
         "what did not reach the driving server counts as recorded",
         "server/relay/link.py",
         "            return self._logs.take(session)\n",
@@ -185,7 +185,7 @@ FAULTS: tuple[Fault, ...] = (
         tests=RELAY,
     ),
     Fault(
-        "RT-145",
+        "RT-146",
         "a server vouches for what it has not heard of for long",
         "server/relay/relays.py",
         "self._vouch(number, until - round(lease * KILLED))",
@@ -193,7 +193,7 @@ FAULTS: tuple[Fault, ...] = (
         tests=RELAY,
     ),
     Fault(
-        "RT-145",
+        "RT-146",
         "the lease of a server that relays ends before that of its workers",
         "fleet/state.py",
         "RELAY_LEASES: Final = 2",
@@ -201,7 +201,7 @@ FAULTS: tuple[Fault, ...] = (
         tests=RELAY,
     ),
     Fault(
-        "RT-145",
+        "RT-146",
         "a worker speaks for the deliveries of another one",
         "adapters/brokers/worker_reports.py",
         "died=[one for one in report.died if self._of_session(name, [one.token], unknown)],",
@@ -209,7 +209,7 @@ FAULTS: tuple[Fault, ...] = (
         tests=RELAY,
     ),
     Fault(
-        "RT-145",
+        "RT-146",
         "a stop does not go to the worker of another server",
         "server/relay/link.py",
         "            await self._source.stop(orders.stop)\n",

@@ -7,9 +7,19 @@ process, so after a restart it holds none, and what an engine releases is stoppe
 its deliveries, `worker_reports`, `worker_results` and `worker_logs` take in what workers report, `elsewhere` says what of it
 is for other servers, `fleet_view` and `pools` show operators and autoscalers what there is.
 
+`futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
+reports what such calls return, `unserved` says what workers without a server cannot be given.
+
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
 it delivers may come late, twice or in another order. The suites of `aether_protocol.testing.contracts` (`broker`, and
 `remote_broker` for these) hold every broker to the same rules; `aether_protocol.testing.remote_broker` is such a broker in
 memory.
+
+Modules by role:
+
+    this process       local
+    workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere
+    what is shown      fleet_view, pools
+    other engines      futures, endings, unserved
 """

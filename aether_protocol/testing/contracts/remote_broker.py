@@ -1,7 +1,7 @@
 """What a broker whose workers are elsewhere must keep beyond `BrokerContract`: outages, losses, attempts that outlive engines.
 
 Law: subclass `RemoteBrokerContract` and give `make_site`; every test here and of `BrokerContract` then holds for that broker.
-Nothing in this file knows a particular broker.
+Nothing in this file knows a particular broker. `live_broker` asks the same of brokers whose workers are real processes.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from aether_protocol.testing.contracts.broker import Ear, ref, work
 from aether_protocol.worker.direct import DirectTransport
 from aether_protocol.worker.transport import TransportError
 
-pytestmark = pytest.mark.rule("RT-145")
+pytestmark = pytest.mark.rule("RT-146")
 
 SECOND = 1_000_000
 KEY = b"k" * 32

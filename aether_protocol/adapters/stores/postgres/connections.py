@@ -71,6 +71,7 @@ class Link:
         self.connection = connection
         self.ordinal = 0
         self._prepared: dict[str, Any] = {}
+        self._names = 0
 
     async def run(self, text: str, values: Sequence[Any] = ()) -> Result:
         """Run one statement, with `?` or `?N` for its values."""
@@ -78,7 +79,10 @@ class Link:
         if statement is None:
             if len(self._prepared) >= _STATEMENTS:  # lists have many forms
                 self._prepared.clear()
-            statement = self._prepared[text] = await self.connection.prepare(in_dollars(text))
+            self._names += 1
+            # By a name: one without is parsed and planned each time (asyncpg gives none where it keeps no cache).
+            name = f"aether_{self._names}"
+            statement = self._prepared[text] = await self.connection.prepare(in_dollars(text), name=name)
         if type(values) is Rows:
             if values:
                 await statement.executemany(values)

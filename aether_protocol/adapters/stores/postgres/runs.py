@@ -1,24 +1,27 @@
 """Runs in PostgreSQL: how steps are appended.
 
-One append is one transaction, whatever the number of runs, and one statement where no more than steps is written. The key of
-`steps` is the optimistic lock. The fence is a lock on the row of the run, in the statement that inserts: where another claims
-the run at this moment the append waits, reads the row as it is then, and is refused. A comparison alone would read the token
-from before. Rows of steps are a chain of digests, which shows also whether a row was written by an append that heard no answer.
+One append is one transaction, whatever the number of runs, and one statement (one round trip) where no more than steps and rows
+is written. The key of `steps` is the optimistic lock. The fence is a lock on the row of the run, in the statement that inserts:
+where another claims the run at this moment the append waits, reads the row as it is then, and is refused. A comparison alone
+would read the token from before. Rows of steps are a chain of digests, which shows also whether a row was written by an append
+that heard no answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from aether_protocol.adapters.stores.postgres.connections import ORDINAL, Link
 from aether_protocol.adapters.stores.postgres.dialect import CHANGE, MOST_CHANGES, PostgresDialect
+from aether_protocol.adapters.stores.postgres.texts import to_server
 from aether_protocol.adapters.stores.sql.records import next_sum
 from aether_protocol.adapters.stores.sql.runs import (
     STEPS,
     Known,
     RunRecords,
+    changed_values,
     exists,
     name_artifacts,
     refusal,
@@ -36,16 +39,34 @@ _FENCE: Final = "(SELECT 1 FROM runs WHERE number = ?8 AND token = ?9 FOR SHARE)
 _APPEND: Final = (
     f"INSERT INTO steps ({STEPS}) SELECT ?3, ?4, ?5, {CHANGE}, ?6, ?7 FROM {_FENCE} ON CONFLICT (id) DO NOTHING"
 )
-# For several runs at once, where no more than steps is written: an array for each column.
-_APPEND_EACH: Final = (
+# For several runs at once: an array for each column.
+_PART: Final = (
     "WITH part AS (SELECT * FROM unnest(CAST(?2 AS BIGINT[]), CAST(?3 AS BIGINT[]), CAST(?4 AS BIGINT[]), CAST(?5 AS TEXT[]), "
-    "CAST(?6 AS BYTEA[]), CAST(?7 AS BIGINT[]), CAST(?8 AS BIGINT[])) WITH ORDINALITY "
-    "AS part (id, last, ended, lines, sum, number, token, ordinal)), "
+    "CAST(?6 AS BYTEA[]), CAST(?7 AS BIGINT[]), CAST(?8 AS BIGINT[]){types}) WITH ORDINALITY "
+    "AS part (id, last, ended, lines, sum, number, token, {names}ordinal)), "
     "fence AS (SELECT runs.number FROM runs JOIN part ON runs.number = part.number AND runs.token = part.token "
-    "ORDER BY runs.number FOR SHARE OF runs) "
+    "ORDER BY runs.number FOR {lock} OF runs) "
+)
+_INSERT_EACH: Final = (
     f"INSERT INTO steps ({STEPS}) SELECT id, last, ended, {CHANGE.replace('?2', 'ordinal')}, lines, sum "
     "FROM part JOIN fence ON fence.number = part.number ON CONFLICT (id) DO NOTHING RETURNING id"
 )
+_APPEND_EACH: Final = _PART.format(types="", names="", lock="SHARE") + _INSERT_EACH
+# The same, where rows of runs change with their steps; those that do not change have no phase.
+_APPEND_AND_CHANGE_EACH: Final = (
+    _PART.format(
+        types=", CAST(?9 AS TEXT[]), CAST(?10 AS TEXT[]), CAST(?11 AS BIGINT[]), CAST(?12 AS BIGINT[]), CAST(?13 AS BIGINT[]), "
+        "CAST(?14 AS BIGINT[]), CAST(?15 AS BIGINT[]), CAST(?16 AS BYTEA[]), CAST(?17 AS BYTEA[]), CAST(?18 AS BIGINT[])",
+        names="phase, message, started_at, ended_at, leaves_known, leaves_ended, seq, moved, head, closed, ",
+        lock="NO KEY UPDATE",
+    )
+    + f", written AS ({_INSERT_EACH}), changed AS (UPDATE runs SET phase = part.phase, message = part.message, "
+    "started_at = part.started_at, ended_at = part.ended_at, leaves_known = part.leaves_known, "
+    "leaves_ended = part.leaves_ended, seq = part.seq, moved = part.moved, head = part.head, closed = part.closed "
+    "FROM part JOIN written ON written.id = part.id WHERE runs.number = part.number AND part.phase IS NOT NULL) "
+    "SELECT id FROM written"
+)
+_UNCHANGED: Final = (None,) * 10
 _WRITTEN_EACH: Final = (
     "SELECT id FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BYTEA[])) AS part (id, sum) JOIN steps USING (id, sum)"
 )
@@ -99,7 +120,7 @@ class PostgresRuns:
         try:
             if len(batch) == 1 and (done := await self._append_alone(batch[0])) is not None:
                 return done
-            if len(batch) > 1 and not (batch := await self._append_each(batch)):
+            if not (batch := await self._append_each(batch)):
                 return _NONE
             refused, begun, reached = await self._dialect.transact(
                 lambda: self._append(batch), again=lambda: self._append(batch, doubtful=True)
@@ -117,12 +138,12 @@ class PostgresRuns:
                 self._records.forget(part.run_id)
         return refused or _NONE
 
-    # --- one run, steps alone ---
+    # --- in one statement ---
 
     async def _append_alone(self, part: RunAppend) -> Mapping[str, AetherError] | None:
-        """Append steps that leave the row as it is, in one statement; None where there is more to do, or to find out."""
-        known = self._known_for_steps_alone(part)
-        if known is None:
+        """Append steps that leave the row as it is; None where there is more to do, or to find out."""
+        known = self._known_for_one_statement(part)
+        if known is None or part.row is not None or part.closed:
             return None
         row = self._step_values(known, part)
         sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
@@ -139,42 +160,48 @@ class PostgresRuns:
         self._dialect.changed()
         return _NONE
 
-    def _known_for_steps_alone(self, part: RunAppend) -> Known | None:
-        """What is known of the run of an append of which nothing is written but its steps, as far as can be seen here."""
+    def _known_for_one_statement(self, part: RunAppend) -> Known | None:
+        """What is known of the run of an append of which nothing is written but its steps and its row, as far as can be seen
+        here."""
         known = self._known.get(part.run_id)
-        if known is None or part.row is not None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
+        if known is None or known.seq != part.expected_seq or known.tier == SNAPSHOT:
             return None
-        return None if part.artifacts or part.new_runs or part.closed else known
+        return None if part.artifacts or part.new_runs or part.snapshot is not None else known
 
     async def _append_each(self, batch: Sequence[RunAppend]) -> Sequence[RunAppend]:
-        """Append what is steps alone in one statement; those appends for which there is more to do, or to find out."""
+        """Append what is steps and rows alone; those appends for which there is more to do, or to find out."""
         alone, others = dict[int, tuple[Known, RunAppend, int, bytes]](), list[RunAppend]()
-        columns: list[tuple[int, int, int, str, bytes, int, int]] = []
+        columns: list[tuple[Any, ...]] = []
         for part in batch:
-            known = self._known_for_steps_alone(part)
+            known = self._known_for_one_statement(part)
             if known is None or len(columns) >= MOST_CHANGES // 2:
                 others.append(part)
                 continue
             row = self._step_values(known, part)
             sum_ = next_sum(known.sum, row[0], row[1], row[2], 0, row[3])
-            columns.append((*row, sum_, known.number, part.token))
+            columns.append((*row, sum_, known.number, part.token, *_told(part, sum_)))
             alone[row[0]] = (known, part, row[1], sum_)
-        if len(columns) < 2:
+        if not columns:
             return batch
-        values = (self._dialect.offset, *map(list, zip(*columns, strict=True)))
+        text, width = _APPEND_AND_CHANGE_EACH, len(columns[0])
+        if all(part.row is None for _, part, _, _ in alone.values()):
+            text, width = _APPEND_EACH, width - len(_UNCHANGED)
+        values = (self._dialect.offset, *map(list, list(zip(*columns, strict=True))[:width]))
 
         async def attempt(link: Link, doubtful: bool) -> set[int]:
-            written = {id_ for (id_,) in (await link.run(_APPEND_EACH, values)).rows}
+            written = {id_ for (id_,) in (await link.run(text, values)).rows}
             if doubtful and len(written) < len(columns):
                 written |= {id_ for (id_,) in (await link.run(_WRITTEN_EACH, (values[1], values[5]))).rows}
             return written
 
         written = await self._dialect.connections.insist(attempt)
         for id_, (known, part, seq, sum_) in alone.items():
-            if id_ in written:
-                known.seq, known.sum = seq, sum_
-            else:
+            if id_ not in written:
                 others.append(part)
+            elif part.closed:
+                self._records.forget(part.run_id)
+            else:
+                known.seq, known.sum = seq, sum_
         self._dialect.changed()
         return others
 
@@ -267,3 +294,11 @@ class PostgresRuns:
             known.saved = known.seq
         yield from name_artifacts(known.number, part.artifacts)
         return True
+
+
+def _told(part: RunAppend, sum_: bytes) -> tuple[Any, ...]:
+    """What is written to the row of a run whose newest steps have this digest, as elements of arrays."""
+    if part.row is None:
+        return _UNCHANGED
+    phase, message, *others = changed_values(part, part.row, sum_)
+    return phase, to_server(message), *others, int(part.closed)

@@ -73,6 +73,10 @@ class SqlFacets:
         setattr(self, name, made)
         return made
 
+    def __dir__(self) -> list[str]:
+        """Name what is made when it is asked for, too."""
+        return [*super().__dir__(), *LATER]
+
     def _make_schedules(self) -> ScheduleStore:
         from aether_protocol.adapters.stores.sql.schedules import SqlSchedules
 

@@ -237,10 +237,7 @@ class RunRecords:
 
     def change_row(self, known: Known, seq: int, part: RunAppend, row: RunSummary) -> Work[bool]:
         """Write the row, which was last written at step `seq` or before; False if it was later, or the token is stale."""
-        now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
-        head = known.sum or None
-        told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)
-        values = (*told, sum_of_moved(moved_values(now), head), head, known.number, seq, part.token)
+        values = (*changed_values(part, row, known.sum or None), known.number, seq, part.token)
         return (yield from change(_CLOSE if part.closed else _ADVANCE, values)) == 1
 
     # --- reading ---
@@ -298,6 +295,14 @@ class RunRecords:
             if len(found) >= limit:
                 break
         return found
+
+
+def changed_values(part: RunAppend, row: RunSummary, head: bytes | None) -> tuple[Any, ...]:
+    """List what an append writes to the row of its run: phase, message, started_at, ended_at, leaves_known, leaves_ended, seq,
+    and the digests moved and head."""
+    now = replace(row, seq=part.steps[-1].seq, closed=part.closed)
+    told = (row.phase, clean(row.message), row.started_at, row.ended_at, row.leaves_known, row.leaves_ended, now.seq)
+    return *told, sum_of_moved(moved_values(now), head), head
 
 
 def is_there(run_id: str) -> Work[bool]:
