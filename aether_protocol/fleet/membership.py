@@ -86,6 +86,8 @@ def beat(fleet: FleetState, event: e.Beat) -> None:
     if session is not None:
         received = event.poll if session.streaming else event.poll + 1  # of a stream, more may be on its way
         _reconcile(fleet, session, event.holding, before=received)
+        if session.drain_until is not None:
+            fleet.emit(c.AskDrain(session.name, session.drain_until))  # the first order may be lost
 
 
 def disconnected(fleet: FleetState, event: e.Disconnected) -> None:

@@ -48,11 +48,11 @@ class RateLimiter:
 
     Args:
         bounds: how fast, and how much.
-        now: seconds.
+        now: gives the time in seconds.
     """
 
-    def __init__(self, bounds: RateBounds, now: Callable[[], float] = monotonic) -> None:
-        self._bounds = bounds
+    def __init__(self, bounds: RateBounds | None = None, now: Callable[[], float] = monotonic) -> None:
+        self._bounds = bounds or RateBounds()
         self._now = now
         self._buckets: dict[str, tuple[float, float]] = {}  # what was left, and when
 
@@ -114,16 +114,20 @@ def http_protocol() -> type[Any]:
 
 
 class StreamCounter:
-    """Counts the streams that each caller follows: each holds a connection for as long as its reader likes."""
+    """Counts the streams that each caller follows: each holds a connection for as long as its reader likes.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    Args:
+        most: how many a caller may follow at once.
+    """
+
+    def __init__(self, most: int = MOST_STREAMS) -> None:
+        self.most = most
         self._open: dict[str, int] = {}
 
     @contextmanager
     def counted(self, reader: str, *, counts: bool) -> Iterator[bool]:
         """Count a request for as long as the block runs, where it `counts`; gives whether the reader may have it."""
-        is_one_more = counts and self._open.get(reader, 0) < self._most
+        is_one_more = counts and self._open.get(reader, 0) < self.most
         if is_one_more:
             self._open[reader] = self._open.get(reader, 0) + 1
         try:

@@ -16,13 +16,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar.enums import ScopeType
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.server.bounds import (
     MOST_HEADER_BYTES,
-    MOST_STREAMS,
-    RateBounds,
     RateLimiter,
     StreamCounter,
     bounded,
@@ -67,14 +65,14 @@ class AccessRules(Struct, frozen=True, kw_only=True):
     Args:
         authenticator: says whose token a text is; None: authentication is off, and the server answers this machine alone.
         cors: origins whose pages may call the server, with a token.
-        streams: how many each caller may follow at once.
-        bounds: how often callers may ask; None: as often as they like.
+        limiter: bounds how often callers may ask, by whatever edge; None: as often as they like.
+        followers: bounds how many streams each caller may follow at once, by whatever edge.
     """
 
     authenticator: Authenticator | None = None
-    bounds: RateBounds | None = None
+    limiter: RateLimiter | None = None
     cors: Sequence[str] = ()
-    streams: int = MOST_STREAMS
+    followers: StreamCounter = field(default_factory=StreamCounter)
 
     @property
     def is_off(self) -> bool:
@@ -118,7 +116,7 @@ def make_rules(
     known += [peers] if peers is not None else []
     from aether_protocol.service.access.authenticator import FirstOf
 
-    return AccessRules(authenticator=known[0] if len(known) == 1 else FirstOf(known), cors=cors, bounds=RateBounds())
+    return AccessRules(authenticator=known[0] if len(known) == 1 else FirstOf(known), cors=cors, limiter=RateLimiter())
 
 
 def _check_origin(origin: str) -> None:
@@ -133,8 +131,6 @@ class AccessGate:
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app = app
         self._rules = rules
-        self._limiter = None if rules.bounds is None else RateLimiter(rules.bounds)
-        self._followers = StreamCounter(rules.streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:  # there are none
@@ -166,9 +162,9 @@ class AccessGate:
         types = _all_of(headers, b"content-type")
         bounded_receive = receive if method in _SAFE else bounded(receive, is_bytes=types == ["application/octet-stream"])
         reader = "" if caller is None else f"token {caller.token}"
-        with self._followers.counted(reader, counts=scope["path"].endswith(_FOLLOWS)) as may_follow:
+        with self._rules.followers.counted(reader, counts=scope["path"].endswith(_FOLLOWS)) as may_follow:
             if not may_follow:
-                detail = f"a caller may follow {self._rules.streams} streams at once"
+                detail = f"a caller may follow {self._rules.followers.most} streams at once"
                 await send_problem(send, 429, "too-many-streams", detail, "GET /v1/changes/follow follows all runs in one")
             elif token is None or caller is None or self._rules.is_off:
                 await self._app(scope, bounded_receive, send)
@@ -183,12 +179,13 @@ class AccessGate:
 
     def _limited(self, caller: Caller | None, scope: Scope) -> int | None:
         """After how many seconds a caller that asks too often may ask again; None: it may ask now."""
-        if self._limiter is None or (caller is not None and caller.kind in ("worker", "peer")):
+        limiter = self._rules.limiter
+        if limiter is None or (caller is not None and caller.kind in ("worker", "peer")):
             return None
         if caller is not None:
-            return self._limiter.take(f"token {caller.token}", is_known=True)
+            return limiter.take(f"token {caller.token}", is_known=True)
         address = scope.get("client")
-        return self._limiter.take(f"address {network_of(address[0]) if address else ''}", is_known=False)
+        return limiter.take(f"address {network_of(address[0]) if address else ''}", is_known=False)
 
     async def _watched(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and end a stream soon after its token counts no longer."""

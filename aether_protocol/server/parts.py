@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from litestar.datastructures import State
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
@@ -57,7 +57,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     administer: Callable[[Caller], AccessAdministration] | None = None
     workers: WorkerBroker | None = None
     known_workers: KnownWorkers | None = None
-    access: AccessRules = AccessRules()
+    access: AccessRules = field(default_factory=AccessRules)
     oidc: OidcProvider | None = None  # type: ignore[name-defined,unused-ignore]
     make_session: SessionMaker | None = None
     artifacts: ArtifactTransfers | None = None

@@ -5,6 +5,7 @@ Law: an edge reads a message and finds its caller; everything else is here, so t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,11 +24,15 @@ from aether_protocol.ports.worker import (
     Welcome,
     WorkReport,
 )
+from aether_protocol.server.access import unknown_caller
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.problems import ApiError
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
 
 DRAIN_S: Final = 600.0
+MOST_SESSIONS: Final = 1_000  # of one token at a time
+
+_log = logging.getLogger("aether_protocol")
 
 
 class WorkerCalls:
@@ -37,7 +42,8 @@ class WorkerCalls:
         parts: those of the server, which has a broker for workers.
         caller: whose token it came with.
 
-    Each method raises SessionOverError for a session that is not known, or was begun with another token.
+    Each method raises SessionOverError for a session that is not known, or was begun with another token. A worker whose
+    token has expired gets no more work: it is drained, and may report what it has while its caller is late (`Caller.late_s`).
     """
 
     def __init__(self, parts: ServerParts, caller: Caller) -> None:
@@ -48,15 +54,29 @@ class WorkerCalls:
         self._namespaces = None if EVERYWHERE in caller.roles else frozenset(caller.roles)  # None: it serves all
 
     async def hello(self, hello: Hello) -> Welcome:
-        """Begin a session. Raises UsageError, and ForbiddenError for a pool that is not one of its token."""
+        """Begin a session.
+
+        Raises:
+            UsageError: see `WorkerBroker.hello`.
+            ForbiddenError: the pool is not one of its token.
+            ApiError: its token has expired and it holds nothing (401), or has as many sessions as it may (429).
+        """
         caller = self._caller
+        if caller.late_s is not None and not hello.holding:
+            raise unknown_caller(has_credentials=True)
+        if self._count_others(hello.instance) >= MOST_SESSIONS:
+            hint = "end some of them, or make another token: aether token create --kind worker"
+            detail = f"{caller.name} has {MOST_SESSIONS} workers connected, and may have no more with one token"
+            raise ApiError(429, "too-many-sessions", detail, hint=hint)
         if caller.pools and hello.pool not in caller.pools:
             known = ", ".join(sorted(caller.pools))
             where = f"join pool {hello.pool!r}" if hello.pool else "work outside of its pools"
             raise ForbiddenError(f"{caller.name} may not {where}", hint=f"its token is for the pools {known}: --pool NAME")
         if self._parts.known_workers is not None:  # before it can get an attempt
             await self._parts.known_workers.note(hello)
-        return self._broker.hello(hello, namespaces=self._namespaces, holder=caller.token or "")
+        welcome = self._broker.hello(hello, namespaces=self._namespaces, holder=caller.token or "")
+        self._drain_late(welcome.session)
+        return welcome
 
     def relay(self, hello: Hello) -> Welcome:
         """Begin the session of another server, for what its workers have of runs that this one drives. Raises UsageError."""
@@ -64,11 +84,15 @@ class WorkerCalls:
 
     async def poll(self, session: str, poll: Poll) -> Orders:
         """Ask for work, and wait for it."""
-        return await self._held(session).poll(session, poll, namespaces=self._namespaces)
+        held = self._held(session)
+        self._drain_late(session)
+        return await held.poll(session, poll, namespaces=self._namespaces)
 
     def beat(self, session: str, beat: BeatMessage) -> Orders:
         """Renew the session."""
-        return self._held(session).beat(session, beat, namespaces=self._namespaces)
+        held = self._held(session)
+        self._drain_late(session)
+        return held.beat(session, beat, namespaces=self._namespaces)
 
     async def report(self, session: str, report: WorkReport) -> Receipt:
         """Report what became of deliveries."""
@@ -85,6 +109,19 @@ class WorkerCalls:
     def leave(self, session: str) -> None:
         """End the session."""
         self._held(session).leave(session)
+
+    def _count_others(self, instance: str) -> int:
+        """Count the sessions that were begun with this token, but for those of the same process."""
+        token, sessions = self._caller.token or "", self._broker.fleet.state.sessions.values()
+        return sum(one.holder == token and (not instance or one.instance != instance) for one in sessions)
+
+    def _drain_late(self, session: str) -> None:
+        """Give a worker whose token has expired no more work."""
+        late_s, known = self._caller.late_s, self._broker.fleet.state.sessions.get(session)
+        if late_s is not None and known is not None and known.drain_until is None:
+            told = "the token %r of worker %r has expired: it gets no more work, and may finish what it has for %.0f min"
+            _log.warning(told, self._caller.name, known.worker, late_s / 60)
+            self._broker.drain(session, late_s)
 
     def _held(self, session: str) -> WorkerBroker:
         self._broker.require_holder(session, self._caller.token or "")

@@ -51,6 +51,7 @@ _ASK_S: Final = 0.1  # after which it is asked what is stored of logs that were 
 _LONGEST_ASK_S: Final = 1.0  # the same, where the store is away
 _RESEND_LOGS_S: Final = 5.0  # without an answer: then they are sent again
 _LOG_TRIES: Final = 60  # then they are dropped: a store may be away for minutes
+_SAME_DRAIN_US: Final = 1_000_000  # an order that came again means the same instant, but for its way here
 _LAST_LOGS_S: Final = 10.0  # for logs, before a worker leaves
 _RESEND_LAST_LOGS_S: Final = 2.0
 
@@ -181,7 +182,7 @@ class Supervisor:
     def drain(self, grace_s: float | None = None) -> None:
         """Take no more work; return what has not ended after `grace_s` (the setting's, unless given)."""
         until = self._clock.now() + round((self._settings.grace_s if grace_s is None else grace_s) * _SECOND)
-        if self._drain_until is None or until < self._drain_until:
+        if self._drain_until is None or until < self._drain_until - _SAME_DRAIN_US:
             self._drain_until = until
             self._report(WorkerNews("draining", f"no more work is taken; attempts that still run: {self.running}"))
         self._draining.set()

@@ -15,6 +15,7 @@ from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.executors.wait import SleepExecutor
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.api import RunEngine
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.broker import Holding, ResultSink, Stored
@@ -25,6 +26,7 @@ from aether_protocol.ports.wire_json import decode_assignment, encode_result
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
     BeatMessage,
+    DiedReport,
     ExecutorOffer,
     Hello,
     Orders,
@@ -369,6 +371,33 @@ def test_a_poll_that_is_cut_off_with_its_answer_gives_nothing_out_twice() -> Non
         rest = await broker.poll(session, Poll(poll=3, free=1, holding=[orders.work[0].token]))
         given = {one.assignment["taskRunId"] for one in (*orders.work, *rest.work)}
         assert (len(rest.work), len(given)) == (1, 2)
+        await broker.close()
+
+    asyncio.run(go())
+
+
+def test_a_delivery_at_a_worker_that_it_was_not_given_to_does_not_count() -> None:
+    """Work that arrived at two workers is begun by the one that it was given to; what the other one says changes nothing."""
+
+    async def go() -> None:
+        broker, ear = WorkerBroker(ManualClock(), b"k" * 32), Ear()
+        broker.start(ear)
+
+        def session(name: str) -> str:
+            offers, slots = [ExecutorOffer(name="nap")], {"tasks": 9}
+            return broker.hello(Hello(worker=name, protocols=[PROTOCOL_VERSION], executors=offers, slots=slots)).session
+
+        first, second = session("a"), session("b")
+        await broker.dispatch([work(1, "nap")])
+        (item,) = (await broker.poll(first, Poll(poll=1, free=1, holding=[]))).work
+        died = DiedReport(token=item.token, reason="signal 9")
+        receipt = await broker.report(second, WorkReport(started=[item.token], died=[died]))
+        assert receipt.unknown == [item.token, item.token]
+        assert (ear.heard, ear.losses) == ([], [])
+        with pytest.raises(UsageError, match="not one of this session"):
+            await broker.secrets(second, SecretRequest(token=item.token, secrets=[]))
+        assert (await broker.report(first, WorkReport(started=[item.token]))).unknown == []
+        assert [what for what, _ in ear.heard] == ["started"]
         await broker.close()
 
     asyncio.run(go())

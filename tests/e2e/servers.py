@@ -89,7 +89,7 @@ def script(source: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> float:
+def wait_for(holds: Callable[[], bool], seconds: float = 60.0) -> float:
     """Wait until something holds; how long it took."""
     began = time.monotonic()
     while not holds():

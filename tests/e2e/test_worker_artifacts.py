@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 
 import httpx2 as httpx
 
+from aether_protocol.engine.artifacts import collect
 from aether_protocol.views.report import Report
 from tests.e2e.worker_place import Place, ended, place, until
 
@@ -154,6 +156,33 @@ def test_a_worker_that_is_killed_while_it_sends_leaves_nothing_and_another_one_d
             report = await ended(engine, run, 60)
             assert report.phase == "Succeeded", report
             assert len(kept_by(at)) == 1
+
+    asyncio.run(go())
+
+
+def test_what_a_worker_sent_before_it_died_is_collected_and_the_same_content_is_kept_once(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with place(tmp_path, lease_s=2.0) as (at, engine), Cutter(at.port, 20 * MB) as cutter:
+            cutter.held.clear()
+            first = at.begin_worker("w1", url=cutter.url, labels={"place": "first"})
+            document = workflow(f"printf same > a.txt; echo $$ > b.txt; {big(tmp_path)}", "true")
+            make = document["spec"]["templates"][0]["dag"]["tasks"][0]  # type: ignore[index]
+            small = [{"name": "a", "path": "a.txt"}, {"name": "b", "path": "b.txt"}]
+            make["outputs"]["artifacts"] = [*small, *make["outputs"]["artifacts"]]
+            run = await engine.submit(document)
+            await until(lambda: cutter.received > 20 * MB)
+            sent = kept_by(at)
+            assert len(sent) == 2, "both small ones are there, and no result"
+            first.kill()
+            cutter.held.set()
+            at.begin_worker("w3", labels={"place": "first"})
+            at.begin_worker("w2", labels={"place": "second"})
+            report = await ended(engine, run)
+            assert report.phase == "Succeeded", report
+            same = f"sha256:{hashlib.sha256(b'same').hexdigest()}"
+            assert len(kept_by(at)) == 4, "the content that both made is kept once"
+            freed = await collect(engine._store, at.artifacts, time.time_ns() // 1_000 + 1_000_000, grace_us=0)
+            assert (freed.count, sent - kept_by(at)) == (1, sent - {same})
 
     asyncio.run(go())
 

@@ -109,7 +109,7 @@ class Vault:
         return "s3cr3t-value" if (name, key) == ("db", "password") else None
 
 
-async def until(holds: Callable[[], bool], timeout_s: float = 15.0) -> float:
+async def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> float:
     """Wait until something holds; how long it took."""
     began = time.monotonic()
     while not holds():
@@ -147,7 +147,7 @@ def script(source: str, **more: object) -> dict[str, object]:
     }
 
 
-async def ended(engine: Engine, run: str, timeout_s: float = 20.0) -> Report:
+async def ended(engine: Engine, run: str, timeout_s: float = 60.0) -> Report:
     return await asyncio.wait_for(client_of(engine).runs.wait(run), timeout_s)
 
 

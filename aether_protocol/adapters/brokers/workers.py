@@ -51,6 +51,7 @@ __all__ = ["SessionOverError", "WorkerBroker", "digests_of"]
 
 _SECOND: Final = 1_000_000
 _NUMBER_BITS: Final = 40  # of the number of a delivery within its term
+_NO_ORDERS: Final = Orders()
 _NONE_REFUSED: Final[Mapping[AttemptRef, str]] = {}
 
 
@@ -224,6 +225,8 @@ class WorkerBroker:
         free = 0 if self._is_paused else poll.free
         holding = [one for one in self.tokens.read_all(poll.holding) if serves(namespaces, one)]
         self._send(e.Polled(self.clock.now(), name, poll.poll, free, holding))
+        if session.orders != _NO_ORDERS:  # what was to be said before it asked
+            _answer(session, answer)
         due = self.clock.call_at(self.clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:
             await answer

@@ -8,7 +8,6 @@ from typing import Any
 from msgspec import Struct
 
 from aether_protocol.server.access import client_of_caller, unknown_caller
-from aether_protocol.server.bounds import RateLimiter
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.problems import ApiError
 from aether_protocol.server.worker_calls import WorkerCalls, WorkerSupervision
@@ -47,8 +46,13 @@ class GrpcCall(Struct, frozen=True):
         return WorkerSupervision(self.parts, self.caller)
 
 
-async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | bytes]], limiter: RateLimiter | None) -> Caller:
+async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | bytes]], *, counts: bool = True) -> Caller:
     """Find whose call it is by the token in its metadata.
+
+    Args:
+        parts: those of the server.
+        metadata: that of the call.
+        counts: whether this is a call, of which each caller has so many in a time.
 
     Raises:
         ApiError: 401 for a caller that is not known, 429 for one that asks too often.
@@ -61,7 +65,8 @@ async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | by
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     token = token.strip() if scheme.lower() == "bearer" else ""
     caller = await authenticator.caller(token) if token else None
-    if limiter is not None and (caller is None or caller.kind not in ("worker", "peer")):
+    limiter = parts.access.limiter
+    if counts and limiter is not None and (caller is None or caller.kind not in ("worker", "peer")):
         key = "grpc" if caller is None else f"token {caller.token}"
         after = limiter.take(key, is_known=caller is not None)
         if after is not None:

@@ -16,7 +16,6 @@ from grpc_reflection.v1alpha import reflection
 from aether_protocol.errors import PortError
 from aether_protocol.ports.grpc.services import GrpcMethod, methods, service_names
 from aether_protocol.server.access import require_of, unknown_caller
-from aether_protocol.server.bounds import RateLimiter, StreamCounter
 from aether_protocol.server.gate import WATCH_S
 from aether_protocol.server.grpc.callers import GrpcCall, find_caller
 from aether_protocol.server.grpc.health import HEALTH, HealthService
@@ -42,9 +41,7 @@ class GrpcEdge:
 
     def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
-        self._limiter = None if parts.access.bounds is None else RateLimiter(parts.access.bounds)
         self._polled: dict[str, Any] = {}
-        self._streams = StreamCounter(parts.access.streams)
         self._folder = tempfile.TemporaryDirectory(prefix="aether-grpc-")  # for this user alone
         if len(self.address) > _LONGEST_PATH:
             self._folder.cleanup()
@@ -96,7 +93,7 @@ class GrpcEdge:
         return make(behaviour, method.request.FromString, method.answer.SerializeToString)
 
     async def _call(self, answered: AnsweredMethod, context: Any) -> GrpcCall:
-        caller = await find_caller(self._parts, context.invocation_metadata() or (), self._limiter)
+        caller = await find_caller(self._parts, context.invocation_metadata() or ())
         require_of(caller, answered.needs["needs"])
         return GrpcCall(self._parts, caller, context, self._polled)
 
@@ -135,9 +132,10 @@ class GrpcEdge:
         if not answered.lasts:
             yield None
             return
-        with self._streams.counted(call.caller.token or "", counts=call.caller.kind != "worker") as may:
+        followers = self._parts.access.followers
+        with followers.counted(f"token {call.caller.token}", counts=call.caller.kind != "worker") as may:
             if not may:
-                told = f"{call.caller.name} has {self._parts.access.streams} calls open"
+                told = f"{call.caller.name} has {followers.most} streams open"
                 raise ApiError(429, "too-many-streams", told, hint="end some of them")
             if self._parts.access.authenticator is None:
                 yield None
@@ -153,7 +151,7 @@ class GrpcEdge:
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                await find_caller(self._parts, call.context.invocation_metadata() or (), None)
+                await find_caller(self._parts, call.context.invocation_metadata() or (), counts=False)
             except ApiError:
                 return
             except PortError:  # the store is away: what was allowed stays so

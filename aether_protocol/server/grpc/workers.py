@@ -216,7 +216,7 @@ async def _answer(call: GrpcCall, frame: Any) -> Any:
         kind = frame.WhichOneof("message")
         if kind is None:
             raise WireError("a frame without a message, or with one that this server does not know")
-        caller = await find_caller(call.parts, call.context.invocation_metadata() or (), None)
+        caller = await find_caller(call.parts, call.context.invocation_metadata() or (), counts=False)
         require_of(caller, "worker")
         answer = await _FRAMES[kind](WorkerCalls(call.parts, caller), frame.session, getattr(frame, kind))
     except Exception as error:

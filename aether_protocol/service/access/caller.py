@@ -28,6 +28,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         roles: the role in each namespace, EVERYWHERE for all; of a worker the namespaces alone count.
         pools: of a worker, those that it may join; none: all.
         token: the id of its token; None: it needs none.
+        late_s: of a worker whose token has expired: for how many seconds more it may finish what it has; None: it counts.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     roles: Mapping[str, str]
     pools: frozenset[str] = frozenset()
     token: str | None = None
+    late_s: float | None = None
 
     def may(self, role: str, namespace: str) -> bool:
         """Whether it has at least `role` in `namespace`."""

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
+from msgspec.structs import replace
+
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store.access import AccessToken, TokenStore
@@ -28,6 +30,7 @@ SERVES: Final = "worker"  # in place of a role: a worker serves the namespace, a
 MOST_NAMESPACES: Final = 100
 LONGEST_US: Final = 100 * 366 * 86_400 * 1_000_000
 REMEMBERED_US: Final = 2_000_000  # how long a token is believed without a look: a revoked one ends within this
+LATE_US: Final = 3_600_000_000  # how long a worker may finish what it has once its token has expired
 USES_WRITTEN_US: Final = 60_000_000  # between two writes of last uses
 _MOST_REMEMBERED: Final = 10_000
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -100,6 +103,15 @@ def _check(kind: str, name: str, roles: Mapping[str, str], pools: tuple[str, ...
         raise UsageError("pools are for the tokens of workers alone")
 
 
+def _left(token: AccessToken, now: int) -> int | None:
+    """How long a token is answered yet, in microseconds; None: until it is revoked."""
+    if token.revoked_at is not None:
+        return 0
+    if token.expires_at is None:
+        return None
+    return token.expires_at - now + (LATE_US if token.kind == "worker" else 0)
+
+
 def caller_of_token(token: AccessToken) -> Caller:
     """Give the caller whose token this is."""
     kind: Kind = next(one for one in KINDS if one == token.kind)
@@ -140,7 +152,8 @@ class StoredTokens:
         self._written_at = clock.wall()
 
     async def caller(self, token: str) -> Caller | None:
-        """Whose token this is; None where it is unknown, has expired or was revoked. Raises PortError."""
+        """Whose token this is; None where it is unknown, has expired or was revoked. Of a worker it counts LATE_US longer,
+        for what it has (`Caller.late_s`). Raises PortError."""
         read = TOKEN.fullmatch(token)
         if read is None:
             return None
@@ -149,12 +162,15 @@ class StoredTokens:
         given = digest_of(token)
         if kept is None or not hmac.compare_digest(given, kept.digest):
             return None
-        if kept.revoked_at is not None or (kept.expires_at is not None and now >= kept.expires_at):
+        left = _left(kept, now)
+        if left is not None and left <= 0:
             return None
         self._used[kept.id] = now
         if abs(now - self._written_at) >= USES_WRITTEN_US:
             await self.write_uses()
-        return caller_of_token(kept)
+        caller = caller_of_token(kept)
+        is_late = kept.expires_at is not None and now >= kept.expires_at
+        return replace(caller, late_s=left / 1_000_000) if is_late and left is not None else caller
 
     async def _find(self, id_: str, now: int) -> AccessToken | None:
         found = self._known.get(id_)

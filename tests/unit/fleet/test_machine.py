@@ -457,6 +457,17 @@ def test_a_drained_worker_gets_nothing_more_and_gives_back_what_it_did_not_end()
     assert assigned(bench.poll("w2")) == ["a", "b"]
 
 
+def test_the_order_to_drain_is_repeated_at_each_beat() -> None:
+    """The first one may be lost, and a worker that does not know of it asks for work that it never gets."""
+    bench = Bench()
+    bench.join()
+    bench.send(e.DrainAsked(bench.now, "w1", 600 * SECOND))
+    for _ in range(2):
+        assert bench.send(e.Beat(bench.now, "w1", 0, [])) == [c.AskDrain("w1", 600 * SECOND)]
+    bench.join("w2")
+    assert bench.send(e.Beat(bench.now, "w2", 0, [])) == []
+
+
 def test_a_refused_attempt_is_offered_again_after_growing_pauses_and_ends_in_error() -> None:
     bench = Bench(lease=3600 * SECOND, refused_at_most=20 * SECOND)
     bench.join()

@@ -28,7 +28,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.server import bounds
-from aether_protocol.server.bounds import network_of
+from aether_protocol.server.bounds import StreamCounter, network_of
 from aether_protocol.server.gate import AccessRules
 from aether_protocol.service.access.audit import MOST_REFUSED, AuditTrail
 from aether_protocol.service.access.caller import Caller
@@ -149,8 +149,7 @@ def test_an_owner_of_many_addresses_is_one() -> None:
 def test_a_caller_follows_a_bounded_number_of_streams() -> None:
     async def body(app: Litestar, whole: LocalClient, store: MemoryStore) -> None:
         gate: Any = app.asgi_handler
-        gate._rules = AccessRules(authenticator=Known(), streams=2)
-        gate._followers._most = 2
+        gate._rules = AccessRules(authenticator=Known(), followers=StreamCounter(2))
         path = "/v1/changes/follow"
         open_ones = [asyncio.ensure_future(_hold(app, path, bearer("viewer"))) for _ in range(2)]
         await asyncio.sleep(0.1)
@@ -161,7 +160,7 @@ def test_a_caller_follows_a_bounded_number_of_streams() -> None:
             one.cancel()
         await asyncio.gather(*open_ones, return_exceptions=True)
         assert (await ask(app, "GET", path, bearer("viewer"))).status == 200
-        assert gate._followers._open == {}
+        assert gate._rules.followers._open == {}
 
     play(body)
 

@@ -48,7 +48,7 @@ def test_what_is_remembered_of_callers_is_bounded() -> None:
 
 
 def test_too_many_requests_get_a_problem_with_retry_after() -> None:
-    rules = AccessRules(authenticator=RULES.authenticator, bounds=RateBounds(0.001, 2, 0.001, 2))
+    rules = AccessRules(authenticator=RULES.authenticator, limiter=RateLimiter(RateBounds(0.001, 2, 0.001, 2)))
     with serving(rules) as client:
         assert [client.get("/v1/runs", headers=bearer(TOKEN)).status_code for _ in range(2)] == [200, 200]
         answer = client.get("/v1/runs", headers=bearer(TOKEN))

@@ -31,6 +31,7 @@ from aether_protocol.ports.grpc.messages import read_message, write_message
 from aether_protocol.ports.grpc.services import GrpcStub, methods
 from aether_protocol.ports.wire_json import WireError
 from aether_protocol.server.app import make_app
+from aether_protocol.server.bounds import RateBounds, RateLimiter, StreamCounter
 from aether_protocol.server.gate import AccessRules
 from aether_protocol.server.grpc.front import PREFACE, GrpcFront
 from aether_protocol.server.grpc.methods import METHODS
@@ -492,6 +493,32 @@ def test_what_lasts_ends_soon_after_its_token_counts_no_longer() -> None:
                     with pytest.raises(grpc.RpcError) as ended:
                         await one
                     assert ended.value.code() is Code.UNAUTHENTICATED
+
+    asyncio.run(go())
+
+
+def test_a_caller_has_one_rate_and_one_bound_of_streams_at_both_edges() -> None:
+    limiter, followers = RateLimiter(RateBounds(0.001, 4, 0.001, 4)), StreamCounter(1)
+    access = AccessRules(authenticator=Known(), limiter=limiter, followers=followers)
+
+    async def go() -> None:
+        async with place(access=access) as (served, channel, engine):
+            await filled(engine)
+            client, request = GrpcStub(channel, "ClientService"), pb.GetWorkflowStatusRequest(workflow_id="ours-1")
+            url, headers = f"http://{served.target}/v1", {"authorization": "Bearer viewer"}
+            async with httpx.AsyncClient(headers=headers) as http, http.stream("GET", f"{url}/changes/follow") as stream:
+                assert stream.status_code == 200
+                waits = client.AwaitResult(pb.AwaitResultRequest(workflow_id="ours-open"), metadata=bearer("viewer"))
+                with pytest.raises(grpc.RpcError, match="1 streams open") as refused:
+                    await waits
+                assert refused.value.code() is Code.RESOURCE_EXHAUSTED
+            async with httpx.AsyncClient(headers=headers) as http:
+                assert (await http.get(f"{url}/runs")).status_code == 200
+                await client.GetWorkflowStatus(request, metadata=bearer("viewer"))
+                assert (await http.get(f"{url}/runs")).status_code == 429
+            with pytest.raises(grpc.RpcError) as refused:
+                await client.GetWorkflowStatus(request, metadata=bearer("viewer"))
+            assert refused.value.code() is Code.RESOURCE_EXHAUSTED
 
     asyncio.run(go())
 

@@ -12,7 +12,7 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.errors import ForbiddenError, NotFoundError, UsageError
 from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
-from aether_protocol.service.access.tokens import REMEMBERED_US, TOKEN, USES_WRITTEN_US, StoredTokens
+from aether_protocol.service.access.tokens import LATE_US, REMEMBERED_US, TOKEN, USES_WRITTEN_US, StoredTokens
 from aether_protocol.testing.clock import ManualClock
 
 SECOND = 1_000_000
@@ -77,6 +77,26 @@ def test_a_token_ends_when_it_expires_or_is_revoked() -> None:
             await admin.revoke_token(long.token.id)
         with pytest.raises(NotFoundError):
             await admin.revoke_token("unknown")
+
+    play(body)
+
+
+@pytest.mark.rule("RT-147")
+def test_the_token_of_a_worker_counts_an_hour_longer_for_what_it_has_unless_it_is_revoked() -> None:
+    async def body(store: Counted, clock: ManualClock, admin: AccessAdministration, tokens: StoredTokens) -> None:
+        first, other = [
+            await admin.create_token("worker", name, {"ops": "worker"}, expires_at=clock.wall() + 10 * SECOND)
+            for name in ("a", "b")
+        ]
+        assert (await tokens.caller(first.text)).late_s is None  # type: ignore[union-attr]
+        clock.advance(clock.now() + 10 * SECOND)
+        assert (await tokens.caller(first.text)).late_s == 3600  # type: ignore[union-attr]
+        clock.advance(clock.now() + LATE_US - SECOND)
+        assert (await tokens.caller(first.text)).late_s == 1  # type: ignore[union-attr]
+        await admin.revoke_token(other.token.id)
+        assert await tokens.caller(other.text) is None
+        clock.advance(clock.now() + SECOND)
+        assert await tokens.caller(first.text) is None
 
     play(body)
 

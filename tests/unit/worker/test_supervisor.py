@@ -82,6 +82,7 @@ class Server:
     def __init__(self) -> None:
         self.away = False
         self.over = False
+        self.deaf = 0  # so many answers to results are lost
         self.record = True
         self.keep_logs = True
         self.deaf = False  # to polls
@@ -126,6 +127,9 @@ class Server:
     async def report(self, session: str, report: WorkReport) -> Receipt:
         self._check()
         self.reports.append((now(), report))
+        if self.deaf and report.results:
+            self.deaf -= 1
+            raise TransportError("the answer is lost")
         logged = [LogReceipt(token=one.token, stream=one.stream, stored=one.offset + len(one.text)) for one in report.logs]
         logged = [one for one in logged if one.token not in self.lost]
         recorded = [one.token for one in report.results] if self.record else []
@@ -237,6 +241,56 @@ def test_a_result_that_is_not_recorded_comes_again_also_while_other_things_are_r
         count = len([at for at, report in server.reports if report.results])
         await asyncio.sleep(5)
         assert len([at for at, report in server.reports if report.results]) == count
+        running.cancel()
+
+    play(body)
+
+
+def test_a_result_whose_answer_is_lost_comes_again() -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        server.deaf = 2  # it records, and its answers are lost
+        pool.observer.finished("t1", {"code": 0})
+        await asyncio.sleep(20)
+        assert [[one.token for one in report.results] for _, report in server.reports if report.results] == [["t1"]] * 3
+        running.cancel()
+
+    play(body)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["while it runs", "while its result is kept"])
+def test_work_that_arrives_twice_is_begun_once(ended: bool) -> None:
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.record = False
+        server.work = [WorkItem(token="t1", assignment={}), WorkItem(token="t1", assignment={})]
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        if ended:
+            pool.observer.finished("t1", {})
+        server.work = [WorkItem(token="t1", assignment={})]
+        await asyncio.sleep(10)
+        assert server.work == [], "it came"
+        assert [kind for kind, _, _ in pool.events] == ["begin"]
+        running.cancel()
+
+    play(body)
+
+
+def test_an_order_to_drain_that_comes_again_is_reported_once() -> None:
+    async def body() -> None:
+        server, pool, news = Server(), Pool(), []
+        one = supervisor(server, pool)
+        one._report = lambda what: news.append(what.kind)
+        running = asyncio.create_task(one.run())
+        await asyncio.sleep(1)
+        for _ in range(5):
+            one.drain(60.0)
+            await asyncio.sleep(0.01)
+        one.drain(10.0)
+        assert news.count("draining") == 2, "sooner is another order"
         running.cancel()
 
     play(body)
