@@ -16,14 +16,16 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers, TransferError
-from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.elsewhere import Relay, RelayedAnswer
 from aether_protocol.adapters.brokers.workers import WorkerBroker, digests_of
 from aether_protocol.errors import PortError
 from aether_protocol.fleet.work import WorkerDelivery
-from aether_protocol.server.access import WORKER
+from aether_protocol.server.access import WORKER, caller_of
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError, problem
+from aether_protocol.server.relay.forwarding import FORWARDED, ForwardedSession
+from aether_protocol.server.worker_calls import WorkerCalls
 
 _STATUSES: Final[Mapping[str, int]] = {
     "artifact-offset": 409,
@@ -46,11 +48,11 @@ class ArtifactController(Controller):
 
     @head("/{digest:str}", summary="Whether an artifact is there, or how much of it came", responses=answers(problems=(404,)))
     async def look(self, digest: FromPath[str], request: _Any, state: State) -> Response[None]:
-        transfers, delivery = _transfers(state), _delivery(request, state)
-        if (passed := await _passed_on(request, state, delivery, digest)) is not None:
+        if (passed := await _passed_on(request, state, digest)) is not None:
             async for _ in passed.pieces:  # there are none
                 continue
             return Response(None, status_code=passed.status, headers=passed.headers)
+        transfers, delivery = _transfers(state), _delivery(request, state)
         offset = _offset(transfers, digest, _sender(delivery))
         size = None if offset is None else await transfers.size(delivery.work.namespace, digest)
         if size is None:
@@ -64,9 +66,9 @@ class ArtifactController(Controller):
         responses=answers((206, bytes, "A part of it."), problems=(404, 416), media_type=_BYTES),
     )
     async def give(self, digest: FromPath[str], request: _Any, state: State) -> Stream:
-        transfers, delivery = _transfers(state), _delivery(request, state)
-        if (passed := await _passed_on(request, state, delivery, digest)) is not None:
+        if (passed := await _passed_on(request, state, digest)) is not None:
             return _streamed(passed)
+        transfers, delivery = _transfers(state), _delivery(request, state)
         _require_named(delivery, digest)
         namespace = delivery.work.namespace
         size = await transfers.size(namespace, digest)
@@ -89,9 +91,9 @@ class ArtifactController(Controller):
         ),
     )
     async def take(self, digest: FromPath[str], request: _Any, state: State) -> Response[Any]:
-        transfers, delivery = _transfers(state), _delivery(request, state)
-        if (passed := await _passed_on(request, state, delivery, digest, request.stream())) is not None:
+        if (passed := await _passed_on(request, state, digest, request.stream())) is not None:
             return _streamed(passed)
+        transfers, delivery = _transfers(state), _delivery(request, state)
         sender, namespace = _sender(delivery), delivery.work.namespace
         offset, total = _place(request.headers.get("content-range"), request.headers.get("content-length"))
         try:
@@ -117,14 +119,20 @@ def _sender(delivery: WorkerDelivery) -> str:
 
 
 async def _passed_on(
-    request: _Any, state: State, delivery: WorkerDelivery, digest: str, body: AsyncIterator[bytes] | None = None
+    request: _Any, state: State, digest: str, body: AsyncIterator[bytes] | None = None
 ) -> RelayedAnswer | None:
-    """The answer of the server that drives the run of a delivery, which looks at it all; None: this one does."""
-    relay = _broker(state).reports.elsewhere.relay(delivery.work.run_id)
-    if relay is None:
+    """The answer of the server that has the session, or that drives the run of the delivery: it looks at all of it; None: that
+    is this one. Raises SessionOverError, ApiError."""
+    parts, session = parts_of(state), request.headers.get("aether-session", "")
+    authorization, was_forwarded = request.headers.get("authorization"), FORWARDED in request.headers
+    calls = WorkerCalls(parts, caller_of(request), authorization=authorization, was_forwarded=was_forwarded)
+    way: Relay | ForwardedSession | None = calls.away(session) if session else None
+    if way is None:
+        way = _broker(state).reports.elsewhere.relay(_delivery(request, state).work.run_id)
+    if way is None:
         return None
     headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
-    return await relay.artifact(str(request.method), digest, headers, body)
+    return await way.artifact(str(request.method), digest, headers, body)
 
 
 def _streamed(passed: RelayedAnswer) -> Stream:

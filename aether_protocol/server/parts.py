@@ -21,6 +21,7 @@ from aether_protocol.service.access.scope import NamespaceDirectory
 if TYPE_CHECKING:
     from aether_protocol.server.metrics import ServerMetrics
     from aether_protocol.server.oidc.provider import OidcProvider
+    from aether_protocol.server.relay.forwarding import Forwarding
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 SessionMaker = Callable[[str, Mapping[str, str], float], Awaitable[tuple[str, Caller]]]  # of a name, roles and seconds
@@ -39,6 +40,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         directory: the namespaces that were declared; None: none are.
         administer: gives a caller what looks after tokens, namespaces and the audit; None: it cannot be done here.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
+        forwarding: passes calls on for sessions of other servers; None: there are none.
         known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         oidc: where people log in; None: with tokens alone.
@@ -56,6 +58,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     directory: NamespaceDirectory | None = None
     administer: Callable[[Caller], AccessAdministration] | None = None
     workers: WorkerBroker | None = None
+    forwarding: Forwarding | None = None  # type: ignore[name-defined,unused-ignore]
     known_workers: KnownWorkers | None = None
     access: AccessRules = field(default_factory=AccessRules)
     oidc: OidcProvider | None = None  # type: ignore[name-defined,unused-ignore]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.brokers.fleet_view import WorkerView, reasons_of, sessions_named, workers_of
 from aether_protocol.adapters.brokers.workers import WorkerBroker
@@ -29,28 +29,40 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.problems import ApiError
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
 
+if TYPE_CHECKING:
+    from aether_protocol.server.relay.forwarding import ForwardedSession
+
 DRAIN_S: Final = 600.0
+LONGEST_POLL_S: Final = 60.0  # for the answer of another server to a poll
+SECRETS_S: Final = 60.0  # the same, for texts of secrets
 MOST_SESSIONS: Final = 1_000  # of one token at a time
 
 _log = logging.getLogger("aether_protocol")
 
 
 class WorkerCalls:
-    """What one worker may say.
+    """What one worker may say. Of a session of another server the call is passed on to that one.
 
     Args:
         parts: those of the server, which has a broker for workers.
         caller: whose token it came with.
+        authorization: the header with that token, for the server of the session.
+        was_forwarded: another server has passed the call on.
 
-    Each method raises SessionOverError for a session that is not known, or was begun with another token. A worker whose
-    token has expired gets no more work: it is drained, and may report what it has while its caller is late (`Caller.late_s`).
+    Each method raises SessionOverError for a session that is not known, or was begun with another token; ApiError with what
+    another server answers. A worker whose token has expired gets no more work: it is drained, and may report what it has while
+    its caller is late (`Caller.late_s`).
     """
 
-    def __init__(self, parts: ServerParts, caller: Caller) -> None:
+    def __init__(
+        self, parts: ServerParts, caller: Caller, *, authorization: str | None = None, was_forwarded: bool = False
+    ) -> None:
         assert parts.workers is not None  # an edge offers this only where there is one
         self._parts = parts
         self._broker = parts.workers
         self._caller = caller
+        self._authorization = authorization
+        self._was_forwarded = was_forwarded
         self._namespaces = None if EVERYWHERE in caller.roles else frozenset(caller.roles)  # None: it serves all
 
     async def hello(self, hello: Hello) -> Welcome:
@@ -84,31 +96,50 @@ class WorkerCalls:
 
     async def poll(self, session: str, poll: Poll) -> Orders:
         """Ask for work, and wait for it."""
+        if (away := self.away(session)) is not None:
+            return await away.post("poll", poll, Orders, LONGEST_POLL_S)
         held = self._held(session)
         self._drain_late(session)
         return await held.poll(session, poll, namespaces=self._namespaces)
 
-    def beat(self, session: str, beat: BeatMessage) -> Orders:
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
         """Renew the session."""
+        if (away := self.away(session)) is not None:
+            return await away.post("beat", beat, Orders)
         held = self._held(session)
         self._drain_late(session)
         return held.beat(session, beat, namespaces=self._namespaces)
 
     async def report(self, session: str, report: WorkReport) -> Receipt:
         """Report what became of deliveries."""
+        if (away := self.away(session)) is not None:
+            return await away.post("report", report, Receipt)
         return await self._held(session).report(session, report, namespaces=self._namespaces)
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
         """Get the texts of secrets that a delivery refers to. Raises UsageError, MissingSecretError, SecretsAwayError."""
+        if (away := self.away(session)) is not None:
+            return await away.post("secrets", request, SecretAnswer, SECRETS_S)
         return await self._held(session).secrets(session, request)
 
     def require(self, session: str) -> None:
         """Raise SessionOverError for a session that was begun with another token."""
-        self._held(session)
+        if self.away(session) is None:
+            self._held(session)
 
-    def leave(self, session: str) -> None:
+    async def leave(self, session: str) -> None:
         """End the session."""
-        self._held(session).leave(session)
+        if (away := self.away(session)) is not None:
+            await away.leave()
+        else:
+            self._held(session).leave(session)
+
+    def away(self, session: str) -> ForwardedSession | None:
+        """Return the way to the server of a session; None: it is this one, or no server is known for it."""
+        forwarding = self._parts.forwarding
+        if forwarding is None or self._broker.is_here(session):
+            return None
+        return forwarding.at(session, self._authorization, was_forwarded=self._was_forwarded)
 
     def _count_others(self, instance: str) -> int:
         """Count the sessions that were begun with this token, but for those of the same process."""

@@ -25,6 +25,7 @@ from aether_protocol.server.access import ADMIN, PEER, VIEWER, WORKER, caller_of
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
+from aether_protocol.server.relay.forwarding import FORWARDED
 from aether_protocol.server.relay.peers import HELLO
 from aether_protocol.server.runs import Asked
 from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision
@@ -35,7 +36,13 @@ _SECRETS: Final = answers(problems=(404, 410))
 
 
 def _calls(request: _Any) -> WorkerCalls:
-    return WorkerCalls(parts_of(request.app.state), caller_of(request))
+    headers = request.headers
+    return WorkerCalls(
+        parts_of(request.app.state),
+        caller_of(request),
+        authorization=headers.get("authorization"),
+        was_forwarded=FORWARDED in headers,
+    )
 
 
 def _supervision(request: _Any) -> WorkerSupervision:
@@ -78,7 +85,7 @@ class WorkerController(Controller):
 
     @post("/{session:str}/beat", status_code=200, summary="Renew the session", responses=_SESSION)
     async def beat(self, session: FromPath[str], data: JSONBody[BeatMessage], request: _Any) -> Orders:
-        return _calls(request).beat(session, data)
+        return await _calls(request).beat(session, data)
 
     @post("/{session:str}/report", status_code=200, summary="Report what became of deliveries", responses=_SESSION)
     async def report(self, session: FromPath[str], data: JSONBody[WorkReport], request: _Any) -> Receipt:
@@ -95,7 +102,7 @@ class WorkerController(Controller):
 
     @delete("/{session:str}", summary="End a session", responses=_SESSION)
     async def leave(self, session: FromPath[str], request: _Any) -> None:
-        _calls(request).leave(session)
+        await _calls(request).leave(session)
 
     # --- for operators ---
 

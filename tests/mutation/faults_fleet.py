@@ -8,6 +8,7 @@ from tests.mutation.faults import Fault
 
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
+FORWARDING: Final = "tests/unit/server/test_forwarding.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -215,5 +216,29 @@ FAULTS: tuple[Fault, ...] = (
         "            await self._source.stop(orders.stop)\n",
         "            pass\n",
         tests=RELAY,
+    ),
+    Fault(
+        "RT-146",
+        "a call is passed on again and again",
+        "server/relay/forwarding.py",
+        "if row is None or was_forwarded:",
+        "if row is None:",
+        tests=FORWARDING,
+    ),
+    Fault(
+        "RT-146",
+        "a call is passed on without the token that it came with",
+        "server/worker_calls.py",
+        "forwarding.at(session, self._authorization,",
+        "forwarding.at(session, None,",
+        tests=FORWARDING,
+    ),
+    Fault(
+        "RT-146",
+        "a worker may speak for the workers of a server",
+        "server/access.py",
+        'allowed = caller.kind == "peer" or caller is LOCAL',
+        'allowed = caller.kind in ("peer", "worker")',
+        tests=FORWARDING,
     ),
 )

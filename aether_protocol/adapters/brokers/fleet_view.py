@@ -92,7 +92,7 @@ def _view(session: WorkerSession, deliveries: list[WorkerDelivery], now: int) ->
     ]
     return WorkerView(
         name=session.worker,
-        session=session.name[:6],  # all of it would let its reader speak for the worker
+        session=session.name.rpartition(".")[2][:6],  # all of it would let its reader speak for the worker
         pool=session.pool,
         labels=session.labels,
         executors=sorted(session.executors),

@@ -79,6 +79,7 @@ class WorkerBroker:
         settings: leases and limits of time.
         term: the number of this server's term of service, higher than that of every server of its store before it.
         server: the name by which workers know this server.
+        place: how the names of its sessions begin, where there are several servers: each knows whose a session is.
         beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
         refuses: why no worker gets a session here; empty where they do.
     """
@@ -93,6 +94,7 @@ class WorkerBroker:
         settings: FleetSettings | None = None,
         term: int = 0,
         server: str = "aether",
+        place: str = "",
         beat_s: float = 3.0,
         poll_s: float = 25.0,
         refuses: str = "",
@@ -100,6 +102,7 @@ class WorkerBroker:
         self._refuses = refuses
         self.settings = settings or FleetSettings()
         self.server = server
+        self._place = f"{place}." if place else ""
         self.clock = clock
         self._beat_s, self._poll_s = beat_s, poll_s
         self.tokens = Tokens(key)
@@ -180,7 +183,7 @@ class WorkerBroker:
         holding = self.tokens.read_all(hello.holding)
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
-        name = secrets.token_urlsafe(16)  # who knows it may speak for the worker
+        name = self._place + secrets.token_urlsafe(16)  # who knows it may speak for the worker
         self._sessions[name] = _Session(holder)
         self._send(
             e.Joined(
@@ -203,6 +206,10 @@ class WorkerBroker:
         lease = self.fleet.state.lease_of(via) // 1000
         beat, poll = round(self._beat_s * 1000), round(self._poll_s * 1000)
         return Welcome(session=name, server=self.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
+
+    def is_here(self, name: str) -> bool:
+        """Whether a session is of this server, if it is of any."""
+        return name in self._sessions or (name.startswith(self._place) if self._place else True)
 
     def require_holder(self, name: str, holder: str) -> None:
         """Raise SessionOverError for a session that was begun with another token."""
@@ -391,12 +398,7 @@ class WorkerBroker:
         for delivery in self.fleet.unclaimed():
             if delivery.number not in self._asked:  # it may be there for days, while its run sleeps
                 self._asked[delivery.number] = now + self.settings.lease
-                self.sink.brought(delivery.work.ref, partial(self._unwanted, delivery))
-
-    def _unwanted(self, delivery: WorkerDelivery) -> None:
-        """The run may have ended, and its server with it before it could stop this."""
-        if delivery.number in self.fleet.state.deliveries and delivery.state == "running":
-            self._send(e.Withdrawn(self.clock.now(), [delivery.work.ref]))
+                self.sink.brought(delivery.work.ref, partial(_unwanted, self, delivery))
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -405,6 +407,12 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
+
+
+def _unwanted(broker: WorkerBroker, delivery: WorkerDelivery) -> None:
+    """The run may have ended, and its server with it before it could stop this."""
+    if delivery.number in broker.fleet.state.deliveries and delivery.state == "running":
+        broker._send(e.Withdrawn(broker.clock.now(), [delivery.work.ref]))
 
 
 def digests_of(delivery: WorkerDelivery) -> frozenset[str] | None:

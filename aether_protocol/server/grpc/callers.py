@@ -38,12 +38,19 @@ class GrpcCall(Struct, frozen=True):
     @property
     def worker(self) -> WorkerCalls:
         """What its caller may say as a worker."""
-        return WorkerCalls(self.parts, self.caller)
+        authorization = authorization_in(self.context.invocation_metadata() or ())
+        return WorkerCalls(self.parts, self.caller, authorization=authorization)
 
     @property
     def supervision(self) -> WorkerSupervision:
         """What its caller may ask of workers. Raises ForbiddenError."""
         return WorkerSupervision(self.parts, self.caller)
+
+
+def authorization_in(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """Return the header with the token of a call; None where there is none, or several."""
+    given = [value for name, value in metadata if name == "authorization" and isinstance(value, str)]
+    return given[0] if len(given) == 1 else None
 
 
 async def find_caller(parts: ServerParts, metadata: Iterable[tuple[str, str | bytes]], *, counts: bool = True) -> Caller:

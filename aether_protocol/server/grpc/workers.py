@@ -17,7 +17,7 @@ from aether_protocol.ports.grpc import aether_pb2 as pb
 from aether_protocol.ports.grpc.messages import read_message, write_message
 from aether_protocol.ports.wire_json import WireError
 from aether_protocol.server.access import require_of
-from aether_protocol.server.grpc.callers import GrpcCall, find_caller
+from aether_protocol.server.grpc.callers import GrpcCall, authorization_in, find_caller
 from aether_protocol.server.grpc.statuses import problem_of
 from aether_protocol.server.worker_calls import WorkerCalls
 
@@ -125,7 +125,7 @@ async def heartbeat(call: GrpcCall, request: Any) -> Any:
         polled.release_stopped(beat.holding)
         if not beat.poll:
             beat = w.BeatMessage(poll=polled.number, holding=beat.holding or list(polled.held))
-    orders = call.worker.beat(request.session, beat)
+    orders = await call.worker.beat(request.session, beat)
     if polled is not None:
         polled.stopped.update(orders.stop)
     return write_message(orders, pb.Orders())
@@ -144,7 +144,7 @@ async def _poll(calls: WorkerCalls, session: str, message: Any) -> dict[str, Any
 
 async def _beat(calls: WorkerCalls, session: str, message: Any) -> dict[str, Any]:
     beat = read_message(message, w.BeatMessage, without=_SESSION)
-    return {"orders": write_message(calls.beat(session, beat), pb.Orders())}
+    return {"orders": write_message(await calls.beat(session, beat), pb.Orders())}
 
 
 async def _frame_report(calls: WorkerCalls, session: str, message: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ async def _secrets(calls: WorkerCalls, session: str, message: Any) -> dict[str, 
 
 
 async def _leave(calls: WorkerCalls, session: str, message: Any) -> dict[str, Any]:
-    calls.leave(session)
+    await calls.leave(session)
     return {"left": pb.Leave()}
 
 
@@ -216,9 +216,11 @@ async def _answer(call: GrpcCall, frame: Any) -> Any:
         kind = frame.WhichOneof("message")
         if kind is None:
             raise WireError("a frame without a message, or with one that this server does not know")
-        caller = await find_caller(call.parts, call.context.invocation_metadata() or (), counts=False)
+        metadata = call.context.invocation_metadata() or ()
+        caller = await find_caller(call.parts, metadata, counts=False)
         require_of(caller, "worker")
-        answer = await _FRAMES[kind](WorkerCalls(call.parts, caller), frame.session, getattr(frame, kind))
+        calls = WorkerCalls(call.parts, caller, authorization=authorization_in(metadata))
+        answer = await _FRAMES[kind](calls, frame.session, getattr(frame, kind))
     except Exception as error:
         status, problem = problem_of(error, "WorkerService.Work")
         hint = f" ({problem['hint']})" if problem.get("hint") else ""

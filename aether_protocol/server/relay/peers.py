@@ -44,15 +44,21 @@ class PeerTransport(HttpTransport):
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
     ) -> RelayedAnswer:
         """Ask for an artifact, or send one. Raises TransportError."""
-        sent = {**headers, "aether-session": session}
-        path = f"/v1/artifacts/{quote(digest, safe=':')}"
-        request = self._client.build_request(method, path, headers=sent, content=body, timeout=_QUIET_S)
         try:
-            answer = await self._client.send(request, stream=True)
+            return await stream(self._client, method, digest, {**headers, "aether-session": session}, body)
         except httpx.HTTPError as error:
             raise TransportError(f"{self._url} cannot be reached: {why_unreachable(self._url, error)[0]}") from None
-        passed = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED}
-        return RelayedAnswer(answer.status_code, passed, _pieces(answer))
+
+
+async def stream(
+    client: httpx.AsyncClient, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
+) -> RelayedAnswer:
+    """Ask a server for an artifact, or send it one. Raises HTTPError of httpx."""
+    path = f"/v1/artifacts/{quote(digest, safe=':')}"
+    request = client.build_request(method, path, headers=dict(headers), content=body, timeout=_QUIET_S)
+    answer = await client.send(request, stream=True)
+    passed = {name: value for name, value in answer.headers.items() if name.lower() in _PASSED}
+    return RelayedAnswer(answer.status_code, passed, _pieces(answer))
 
 
 async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
