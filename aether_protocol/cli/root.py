@@ -40,6 +40,7 @@ SECTIONS = {
         "token": ("server.token", "Make, list and revoke tokens of a server."),
         "namespace": ("server.namespace", "Declare namespaces, which keep tenants apart."),
         "audit": ("server.audit", "Show what callers of a server changed."),
+        "server": ("server.servers", "List the servers that share a store."),
         "worker": ("workers", "Carry out tasks for a server."),
         "worker-check": ("server.worker_check", "Judge a worker in any language."),
     },

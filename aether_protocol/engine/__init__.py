@@ -24,7 +24,7 @@ Modules by role:
     door        api, driven, submission
     loop        loop, active_run, inbox, timers
     attempts    dispatch
-    ownership   leases, mailbox, recovery, snapshots, passivation
+    ownership   leases, mailbox, recovery, snapshots, passivation, shares, releases
     outside     outside, observers, logs, stream
     schedules   schedules, schedule_runner
     artifacts   artifacts

@@ -66,6 +66,7 @@ class ActiveRun:
     `recovering`: not all that was due or requested when its lease was claimed has been handled yet. `waiters` are resolved at
     its end, `pause_waiters` also when it is paused; `streams` receive each step, and share the `texts` of entries.
     `names_artifacts`: steps may name artifacts, for a result brought one, or an earlier run did, or one may have in the past.
+    `since` when it is here, by the engine's clock.
     `followers` are called at its end, and where it is passivated: they do not keep it in memory.
     """
 
@@ -85,6 +86,7 @@ class ActiveRun:
         "plan",
         "recovering",
         "secrets",
+        "since",
         "skew_us",
         "snapshots",
         "state",
@@ -116,6 +118,7 @@ class ActiveRun:
         self.timers: dict[int, int] = {}
         self.secrets: tuple[tuple[str, str], ...] = ()
         self.skew_us = 0
+        self.since = 0
         self.recovering = False
         self.error: BaseException | None = None
         self.waiters: list[asyncio.Future[None]] = []

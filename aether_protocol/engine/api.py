@@ -205,7 +205,7 @@ class RunEngine:
     def begin(self, draft: Draft, token: int) -> str:
         """Begin a drafted run that the store knows by now, under this fencing token; its id."""
         run, new = draft
-        run.token = token
+        run.token, run.since = token, self._clock.now()
         if new.owner is not None:
             self._keeper.lease_taken()
         self._submitted += 1
@@ -225,8 +225,10 @@ class RunEngine:
         self.guard.require_open()
         return await self._begin(self._draft(plan, header))
 
-    async def recover(self, run_ids: Sequence[str] | None = None, *, cancel: bool | str = False) -> list[str]:
-        """Recover unfinished runs of the store: those named, or all without a live lease. Return their ids.
+    async def recover(
+        self, run_ids: Sequence[str] | None = None, *, cancel: bool | str = False, limit: int | None = None
+    ) -> list[str]:
+        """Recover unfinished runs of the store: those named, or all without a live lease, `limit` at most. Return their ids.
 
         Timers keep their instants; attempts that were running when their engine was lost are dispatched again under the same
         numbers. It returns once all that was due or requested by then has been handled. With `cancel` (which may
@@ -238,7 +240,7 @@ class RunEngine:
         """
         self.guard.require_open()
         async with self._claiming():
-            settled, answers = await self._claim_and_recover(run_ids, cancel)
+            settled, answers = await self._claim_and_recover(run_ids, cancel, limit)
         for answer in answers:
             await answer
         await self._driver.recovered(list(settled.values()))
@@ -248,7 +250,7 @@ class RunEngine:
         return self._claims if self._passivation is None else self._passivation.claiming()
 
     async def _claim_and_recover(
-        self, run_ids: Sequence[str] | None, cancel: bool | str
+        self, run_ids: Sequence[str] | None, cancel: bool | str, limit: int | None
     ) -> tuple[dict[str, asyncio.Future[None]], list[asyncio.Future[None]]]:
         """What ends with each recovery, and what is done with each cancel."""
         known = self._driver.runs
@@ -257,7 +259,7 @@ class RunEngine:
             wanted = []  # all of its runs are here, and not under a lease that would keep them from being claimed
         await self._keeper.tell_breaks()
         scope: Scope = "all" if self._passivation is None else "ready"
-        claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, None, wanted, scope)
+        claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, limit, wanted, scope)
         free = [pair for pair in claimed if pair[0] not in self._beginning]
         new = [(one, token) for one, token in free if one not in known or known[one].error]
         try:
@@ -305,7 +307,7 @@ class RunEngine:
                 observer.replay_ends(state, lost=not woken)
             self._submitted += 1
             run = ActiveRun(run_id, self._submitted, state.plan, state, stored.epoch)
-            run.token = token
+            run.token, run.since = token, self._clock.now()
             run.snapshots = snapshots_of(stored, self._snapshots)
             settled = await self._driver.recover(run, asked)
         except Exception as error:

@@ -161,7 +161,21 @@ class DrivenRuns:
             await ask(self._store, self._clock, run_id, question, private=private)
             return
         put_question(self._loop.put, run, question, answer)
-        await answer
+        try:
+            await answer
+        except BusyError:
+            if self.find(run_id) is not None:
+                raise
+            await ask(self._store, self._clock, run_id, question, private=private)  # another engine has it now
+
+    def release(self, count: int) -> None:
+        """Release so many runs soon, for other engines of the store to drive: fewer where no more can be (`releases`)."""
+        self._loop.releases.ask(count)
+
+    @property
+    def lease_us(self) -> int | None:
+        """How long the lease of the engine is, in microseconds; None: it has no end."""
+        return self._loop.keeper.ttl
 
     async def mask(self, state: RunState, text: str) -> str:
         """Mask what a person wrote about a run, with the secrets that it has used; `***` where those cannot be had."""

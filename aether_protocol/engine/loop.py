@@ -38,6 +38,7 @@ from aether_protocol.engine.observers import Observers, Severity
 from aether_protocol.engine.outside import OutsideAnswers, mask_resume
 from aether_protocol.engine.passivation import Passivated, Passivation
 from aether_protocol.engine.recovery import secret_references
+from aether_protocol.engine.releases import RunReleases
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
@@ -90,7 +91,7 @@ class RunLoop:
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
         keeper.wake = self._wake
-        self._passivation = passivation
+        self._passivation, self.releases = passivation, RunReleases(store, clock, keeper, passivation)
         self._store = store
         self._brokers = (broker,) if site is None else (broker, site.carrier)
         self._clock = clock
@@ -117,8 +118,9 @@ class RunLoop:
         for broker in self._brokers:
             broker.start(self.reports)
         self._task = asyncio.create_task(self._drive(), name="aether-driver")
+        referring = Passivated(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
+        self.releases.start(referring)
         if self._passivation is not None:
-            referring = Passivated(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
             self._passivation.start(referring, self._wake)
 
     async def close(self) -> None:
@@ -313,6 +315,7 @@ class RunLoop:
                 ):
                     if self.keeper.due:
                         self._follow_clock()
+                        await self.releases.work()
                         await self.keeper.work(self)
                     if self.logs.due:
                         await self.logs.save()

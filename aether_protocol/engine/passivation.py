@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Final
@@ -69,14 +69,19 @@ class Passivated:
         """Whether something is on its way to the run."""
         return self._outside.asks_for(run) or any(entry[0] is run for entry in self._inbox)
 
-    def drop(self, run: ActiveRun) -> None:
-        """Forget a run that is passivated: what still refers to it cannot write any more."""
+    @property
+    def runs(self) -> Mapping[str, ActiveRun]:
+        """The runs of the loop."""
+        return self._runs
+
+    def drop(self, run: ActiveRun, why: BusyError) -> None:
+        """Forget a run that is released: what still refers to it cannot write any more, and is given `why`."""
         self._timers.drop(run)
         for delivery in run.open.values():
             self._deliveries.release(delivery)
         run.open = {}
         del self._runs[run.id]
-        run.error = BusyError(f"run {run.id!r} was passivated")
+        run.error = why
         run.wake(run.followers)
 
 
@@ -181,7 +186,7 @@ class Passivation:
             sleeps = await self._saved(self._chosen())
             if sleeps:
                 for run in sleeps:
-                    self._loop.drop(run)
+                    self._loop.drop(run, BusyError(f"run {run.id!r} was passivated"))
                 await self._release({run.id: due for run, due in sleeps.items()})
         self._arm()
 
@@ -201,7 +206,7 @@ class Passivation:
         for run in [*expired, *self._watched]:
             self.forget(run)
             due = min([*run.timers.values(), *_wakings(run)], default=None)
-            if not _only_waits(run) or self._loop.is_concerned(run) or (due is not None and due - now <= self._after_us):
+            if not only_waits(run) or self._loop.is_concerned(run) or (due is not None and due - now <= self._after_us):
                 continue  # what comes next touches it
             if due is not None and run.skew_us:
                 continue  # its time is ahead of the clock: what passes while it sleeps would not be known (RT-87)
@@ -217,7 +222,7 @@ class Passivation:
         if not unsaved:
             return chosen
         try:
-            refused = await self._store.runs.append([_whole(run) for run in unsaved])
+            refused = await self._store.runs.append([whole(run) for run in unsaved])
         except (PortError, BusyError) as error:
             _log.warning("runs could not be passivated yet: %s", error.message)
             refused = {run.id: error for run in unsaved}
@@ -336,7 +341,7 @@ class Passivation:
         return recovered
 
 
-def _only_waits(run: ActiveRun) -> bool:
+def only_waits(run: ActiveRun) -> bool:
     """Whether nothing but time or an answer continues the run."""
     state = run.state
     if (run.open and not _only_sleeps(run)) or run.steps or run.over or run.recovering or state.root is None or state.ready:
@@ -344,7 +349,7 @@ def _only_waits(run: ActiveRun) -> bool:
     return run.snapshots is not None
 
 
-def _whole(run: ActiveRun) -> RunAppend:
+def whole(run: ActiveRun) -> RunAppend:
     """The state of a run, without a new step."""
     state = run.state
     nothing = LogEntry(state.seq, state.now, "passivation", [], [])

@@ -18,7 +18,9 @@ Modules by role:
 
     put together     app, parts, host, reports, known_workers
     who may ask      gate, access, login, oidc, bounds
-    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration, monitoring
+    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
+    routes to watch  monitoring
+    several servers  sharing
     other edges      grpc
     other servers    relay
     for all edges    worker_calls, metrics

@@ -70,6 +70,13 @@ def require_of(caller: Caller, needs: object) -> None:
         raise ApiError(403, "forbidden", f"{caller.name} may not do this", hint=hint)
 
 
+def require_everywhere(request: Connection, what: str) -> None:
+    """Raise ApiError (403) for a caller that may not read all namespaces."""
+    if not caller_of(request).may("viewer", EVERYWHERE):
+        hint = "aether token create --name NAME --kind service --role viewer --all-namespaces"
+        raise ApiError(403, "forbidden", f"{what} speak of all namespaces", hint=hint)
+
+
 def caller_of(request: Connection) -> Caller:
     """Return who asks. Raises ApiError (401) where that is not known."""
     state = request.scope["state"]

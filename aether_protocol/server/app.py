@@ -28,6 +28,7 @@ from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import of_error
 from aether_protocol.server.runs import RunController
 from aether_protocol.server.schedules import ScheduleController
+from aether_protocol.server.sharing.servers import list_servers
 from aether_protocol.server.sse import OpenStreams
 from aether_protocol.server.store import StoreController
 from aether_protocol.server.workers import WorkerController, no_workers, relay_workers, waiting
@@ -65,6 +66,8 @@ def make_app(parts: ServerParts) -> Litestar:
         from aether_protocol.server.oidc.login import begin_oidc, end_oidc  # here: few servers have a provider
 
         routes += [begin_oidc, end_oidc]
+    if parts.servers is not None:
+        routes.append(list_servers)
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,10 @@ import uvicorn
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol import __version__
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.stores.sql.schema import NEWEST
 from aether_protocol.adapters.telemetry.measured import Measured
 from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
@@ -41,7 +44,8 @@ from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Broker, BrokerParts
-from aether_protocol.ports.store import NamespaceEntry, ServerTerm, Store
+from aether_protocol.ports.store import NamespaceEntry, ServerRow, ServerTerm, Store
+from aether_protocol.ports.worker import PROTOCOL_VERSION
 from aether_protocol.server.app import make_app
 from aether_protocol.server.bounds import http_protocol
 from aether_protocol.server.gate import AccessRules, make_rules
@@ -50,14 +54,14 @@ from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.reports import RunReports
+from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of
 from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.scope import NamespaceDirectory
-from aether_protocol.service.access.tokens import StoredTokens
+from aether_protocol.service.access.tokens import StoredTokens, digest_of
 from aether_protocol.service.artifact_upkeep import ArtifactUpkeep
-from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 from aether_protocol.service.documents.folder import FOLLOW_S, DocumentFolder
 from aether_protocol.service.process_identity import this_process
 from aether_protocol.service.run_host import FireReported, HostEvent, Report
@@ -70,9 +74,9 @@ if TYPE_CHECKING:
     from aether_protocol.assembly.configuration import Configuration
     from aether_protocol.server.oidc.provider import OidcProvider, OidcSettings
 
-RECOVER_S: Final = 2.0  # between two looks for runs that no engine drives
 STREAMS_S: Final = 2  # how long open connections may take to end
 KEY_BYTES: Final = 32
+_EVERYWHERE: Final = ("0.0.0.0", "::", "")
 BEATS: Final = 10  # of a worker in a lease
 
 _log = logging.getLogger("aether_protocol")
@@ -86,6 +90,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         grpc_port: a port that speaks gRPC and HTTP, 0 a free one; None: there is none.
         tls_cert, tls_key: files of a certificate and its key; with them it speaks TLS alone.
         public_url: under which address others reach it.
+        advertise: under which address the other servers of its store reach it; by default that at which it listens.
         cors: origins whose web pages may use it.
         token: makes its bearer an admin; None: authentication is off unless the store has tokens.
         slots: what the embedded worker offers; `tasks` is the number of processors unless given.
@@ -108,6 +113,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     tls_cert: str | None = None
     tls_key: str | None = None
     public_url: str | None = None
+    advertise: str | None = None
     cors: Sequence[str] = ()
     token: str | None = None
     slots: dict[str, int] = {}
@@ -192,8 +198,8 @@ class ServerHost:
         """Whether that port speaks gRPC, which needs the extra `[grpc]`, and not HTTP alone."""
         return self._grpc is not None and self._grpc.has_grpc
 
-    def _url(self, at: socket.socket) -> str:
-        host, port = self._settings.host, at.getsockname()[1]
+    def _url(self, at: socket.socket, host: str = "") -> str:
+        host, port = host or self._settings.host, at.getsockname()[1]
         scheme = "http" if self._settings.tls_cert is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
@@ -237,8 +243,7 @@ class ServerHost:
         self.engine.driven.keep_logs()
         self._reports.watch(self.engine)
         self._upkeep = ArtifactUpkeep(store, self.engine.artifacts, WallClock(), self._reports.failed)
-        self._workers = KnownWorkers(store, self.broker, self.engine.declare)
-        await self._workers.begin()
+        await self._join()
         if self._metrics is not None:
             self._metrics.watch(self.engine)
         self._http = _HttpServer(self._http_config())
@@ -249,6 +254,21 @@ class ServerHost:
             except BaseException:
                 await self.close()
                 raise
+
+    async def _join(self) -> None:
+        """Become one of the servers of the store, and learn which workers there are."""
+        self.ownership = RunOwnership(
+            self._store,
+            self.engine,
+            self._row(),
+            root=self._workspaces_root(),
+            tend=self._tend,
+            recovered=self._recovered,
+        )
+        await self.ownership.begin()
+        self._workers = KnownWorkers(self._store, self.broker, self.engine.declare)
+        self._workers.lives = self.ownership.lives
+        await self._workers.begin()
 
     def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> Broker:
         url = self._settings.broker
@@ -284,6 +304,7 @@ class ServerHost:
             trail=trail,
             directory=NamespaceDirectory(self._store.namespaces, clock),
             administer=lambda caller: AccessAdministration(self._store, clock, caller, trail),
+            servers=self._store.servers,
             workers=self.broker,
             known_workers=self._workers,
             is_ready=lambda: self._ready,
@@ -332,11 +353,11 @@ class ServerHost:
         worker = None
         if self._settings.workers:
             worker = await self._embedded()
-            await self._workers.note(worker.hello, this_process())
+            await self._workers.note(worker.hello, self.engine.owner)
             self._begin("worker", worker.run())
         if self._settings.documents is not None:
             self._begin("documents", self._follow(self._settings.documents))
-        self._begin("recovery", self._recover_on())
+        self._begin("recovery", self.ownership.serve(self._stopping))
         self._begin("artifacts", self._upkeep.serve(self._stopping))
         self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
@@ -426,27 +447,34 @@ class ServerHost:
             limits = {one.name: one.limit for one in found if one.limit is not None}
             self.broker.share({one.name: one.weight for one in found}, limits)
 
-    async def _recover_on(self) -> None:
-        """Recover what no engine drives, now and then."""
-        root = self._workspaces_root()
-        first = True
-        while not self._stopping.is_set():
-            try:
-                await self._share()
-                if self._store.durable:
-                    await release_dead_owners(self._store)
-                    if first:
-                        await remove_shared_folders(self._store, root)
-                await self._workers.tend()
-                for run_id in await self.engine.recover():
-                    self._reports.adopted(run_id)
-                    if self._metrics is not None:
-                        self._metrics.recovered()
-                first = False
-            except (PortError, BusyError) as error:
-                _log.warning("the store does not answer: %s", error.message)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), RECOVER_S)
+    async def _tend(self) -> None:
+        await self._share()
+        await self._workers.tend()
+
+    def _recovered(self, run_id: str) -> None:
+        self._reports.adopted(run_id)
+        if self._metrics is not None:
+            self._metrics.recovered()
+
+    def _row(self) -> ServerRow:
+        """What this server says of itself to the others of its store."""
+        host, port = socket.gethostname(), self._socket.getsockname()[1]
+        self.peer_token = secrets.token_urlsafe(32)
+        return ServerRow(
+            self.engine.owner,
+            f"{host}:{port}",
+            self._settings.advertise or self._url(self._socket, _reached_at(self._settings.host)),
+            build=__version__,
+            schema=NEWEST,
+            protocol=PROTOCOL_VERSION,
+            started_at=WallClock().wall(),
+            token=digest_of(self.peer_token),
+        )
+
+
+def _reached_at(host: str) -> str:
+    """Where others reach a server that listens at `host`: at its own name, where it listens everywhere."""
+    return socket.gethostname() if host in _EVERYWHERE else host
 
 
 def _tls_of(settings: HostSettings) -> ssl.SSLContext | None:

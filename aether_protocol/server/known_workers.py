@@ -19,7 +19,7 @@ from aether_protocol.plan.config_schema import text_fields, without_conditions
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.store import KnownWorker, Store
 from aether_protocol.ports.worker import ExecutorOffer, Hello
-from aether_protocol.service.process_identity import is_dead
+from aether_protocol.service.process_identity import is_dead, is_server
 from aether_protocol.service.runs.waiting import hello_in
 
 REFRESH_US: Final = 20_000_000  # between two notes of a worker that is there
@@ -43,6 +43,7 @@ class KnownWorkers:
         self._broker = broker
         self._here: dict[str, KnownWorker] = {}  # by the name in the store
         self._seen: list[KnownWorker] = []
+        self.lives: Callable[[str], bool] = lambda owner: not is_dead(owner)  # whether a server does, by its owner's name
 
     async def note(self, hello: Hello, name: str | None = None) -> None:
         """Note a worker that is about to begin a session. `name`: under which; its own and its instance unless given."""
@@ -92,8 +93,10 @@ class KnownWorkers:
     def _is_expected(self, known: KnownWorker, now: int) -> bool:
         """Whether a worker may hold attempts and has not shown them here. One that no server has heard of for a lease stopped
         its work itself."""
-        if not known.connected or known.name in self._here or is_dead(known.name):
+        if not known.connected or known.name in self._here:
             return False
+        if is_dead(known.name) or (is_server(known.name) and not self.lives(known.name)):
+            return False  # it came with a server that is gone
         return abs(now - known.at) < REFRESH_US * 2 + self._broker.settings.lease
 
 

@@ -10,11 +10,10 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from aether_protocol.adapters.brokers.pools import WorkerPool, pools_of
-from aether_protocol.server.access import VIEWER, caller_of
+from aether_protocol.server.access import VIEWER, require_everywhere
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
-from aether_protocol.service.access.caller import EVERYWHERE
 
 TEXT_FORMAT: Final = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -22,17 +21,10 @@ TEXT_FORMAT: Final = "text/plain; version=1.0.0; charset=utf-8"
 @get("/metrics", tags=["server"], summary="Metrics for Prometheus", sync_to_thread=False, opt=VIEWER, media_type="text/plain")
 def metrics(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """Answer all metrics in the text format. Where tokens are wanted, it needs one that may read all namespaces."""
-    _require_everywhere(request, "metrics")
+    require_everywhere(request, "metrics")
     known = parts_of(state).metrics
     assert known is not None  # the route is there only where there are some
     return Response(known.runs.text(), media_type=TEXT_FORMAT)
-
-
-def _require_everywhere(request: Request[Any, Any, Any], what: str) -> None:
-    """Raise ApiError (403) for a caller that may not read all namespaces."""
-    if not caller_of(request).may("viewer", EVERYWHERE):
-        hint = "aether token create --name NAME --kind service --role viewer --all-namespaces"
-        raise ApiError(403, "forbidden", f"{what} speak of all namespaces", hint=hint)
 
 
 def _pools(state: State) -> Iterator[WorkerPool]:
@@ -44,7 +36,7 @@ def _pools(state: State) -> Iterator[WorkerPool]:
 @get("/v1/pools", tags=["workers"], summary="All pools of workers", sync_to_thread=False, opt=VIEWER, responses=answers())
 def list_pools(request: Request[Any, Any, Any], state: State) -> list[WorkerPool]:
     """Answer what waits and what is free, by pool; the workers without one are the pool `default`."""
-    _require_everywhere(request, "pools")
+    require_everywhere(request, "pools")
     return list(_pools(state))
 
 
@@ -58,7 +50,7 @@ def list_pools(request: Request[Any, Any, Any], state: State) -> list[WorkerPool
 )
 def get_pool(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> WorkerPool:
     """Answer what waits for a pool and what is free in it; one that was scaled down to nothing is answered with zeros."""
-    _require_everywhere(request, "pools")
+    require_everywhere(request, "pools")
     if len(name) > 256:
         raise ApiError(400, "usage", "a pool's name has at most 256 characters")
     return next((one for one in _pools(state) if one.name == name), WorkerPool(name=name))

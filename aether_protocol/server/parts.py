@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.ports.store import ServerStore
 from aether_protocol.server.gate import AccessRules
 from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.service.access.administration import AccessAdministration
@@ -39,6 +40,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         trail: where it is written down what callers change; None: nowhere.
         directory: the namespaces that were declared; None: none are.
         administer: gives a caller what looks after tokens, namespaces and the audit; None: it cannot be done here.
+        servers: those of the store; None: they are not listed.
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         forwarding: passes calls on for sessions of other servers; None: there are none.
         known_workers: keeps which workers there are; None: they are not kept.
@@ -57,6 +59,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     trail: AuditTrail | None = None
     directory: NamespaceDirectory | None = None
     administer: Callable[[Caller], AccessAdministration] | None = None
+    servers: ServerStore | None = None
     workers: WorkerBroker | None = None
     forwarding: Forwarding | None = None  # type: ignore[name-defined,unused-ignore]
     known_workers: KnownWorkers | None = None

@@ -201,6 +201,14 @@ class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         _says("The address by which others reach it, where a proxy stands before it.", "AETHER_PUBLIC_URL", "--public-url"),
     ] = None
+    advertise: Annotated[
+        str | None,
+        _says(
+            "The address by which the other servers of its store reach it, `http://HOST:PORT`. Unless given, that at which it "
+            "listens, with the name of the machine where that is every address.",
+            "AETHER_ADVERTISE", "--advertise",
+        ),
+    ] = None
     cors: Annotated[
         list[str], _says("Origins whose web pages may use it.", "AETHER_CORS", "--cors", form="part")
     ] = field(default_factory=list)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from msgspec import Struct
+
+FREE: Final = ""  # in place of an owner: no owner whose lease counts has it
 
 
 class ServerRow(Struct, frozen=True):
@@ -18,7 +21,6 @@ class ServerRow(Struct, frozen=True):
         schema: the newest schema of a store that it knows.
         protocol: the newest worker protocol that it speaks.
         started_at: when it began (microseconds since the epoch).
-        runs: how many runs it drives.
         token: the SHA-256, in hexadecimal, of the token by which it shows its peers who it is.
     """
 
@@ -29,7 +31,6 @@ class ServerRow(Struct, frozen=True):
     schema: int = 0
     protocol: int = 0
     started_at: int = 0
-    runs: int = 0
     token: str = ""
 
 
@@ -44,4 +45,9 @@ class ServerStore(Protocol):
     async def list(self) -> list[ServerRow]:
         """All whose leases count, in the order in which they began. Rows of another version of the program are read as far as
         this one knows them."""
+        ...
+
+    async def runs(self) -> Mapping[str, int]:
+        """How many of the runs that are open, awake and not set aside each owner holds whose lease counts; FREE: those that no
+        such owner holds."""
         ...

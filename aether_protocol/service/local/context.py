@@ -117,6 +117,10 @@ class ClientContext(Struct, frozen=True):
         engine = self.engine
         return engine.driven if engine is not None and engine.driven.find(run_id) is not None else None
 
+    def moved(self, run_id: str) -> bool:
+        """Whether a server's run is driven by another server now: the store knows what becomes of it."""
+        return self.elsewhere and self.store.durable and self.driven(run_id) is None
+
     async def state(self, run_id: str, at: int | None = None) -> RunState:
         """Give the state of a run: read it, never write it.
 

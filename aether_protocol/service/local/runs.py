@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
 from aether_protocol.service.feed import Feed
 from aether_protocol.service.local.context import ClientContext
@@ -49,10 +49,17 @@ class LocalRuns:
         if (here := self._context.driven(row.run_id)) is not None:
             from aether_protocol.service.local.waiting import within
 
-            if not await within(clock, timeout_s, here.join(row.run_id, or_suspended=or_suspended)):
-                raise not_ended(await self._again(row))
-            here.state(row.run_id)  # raises what broke the run
-            return await self.report(row.run_id)
+            began = clock.now()
+            try:
+                if not await within(clock, timeout_s, here.join(row.run_id, or_suspended=or_suspended)):
+                    raise not_ended(await self._again(row))
+                here.state(row.run_id)  # raises what broke the run
+                return await self.report(row.run_id)
+            except BusyError:
+                if not self._context.moved(row.run_id):
+                    raise
+                row = await self._again(row)  # another engine drives it now
+            timeout_s = None if timeout_s is None else max(timeout_s - (clock.now() - began) / 1_000_000, 0)
         end = None if timeout_s is None else clock.now() + round(timeout_s * 1_000_000)
         while not row.closed and not (or_suspended and row.phase == "Suspended"):
             if end is not None and clock.now() >= end:
@@ -76,15 +83,24 @@ class LocalRuns:
         return Feed(self._events(run, after, follow))
 
     async def _events(self, run: str, after: int, follow: bool) -> AsyncGenerator[Sequence[EventRecord], None]:
-        from aether_protocol.engine.stream import EventStream, StoredEvents
+        from aether_protocol.engine.stream import StoredEvents
 
         context = self._context
         run_id = (await context.row(run)).run_id
         here = context.driven(run_id)
         if here is not None and (follow or not context.store.durable):
-            stream: EventStream = here.events(run_id, follow=follow, after=after)
-        else:
-            stream = StoredEvents(context.store, context.clock, run_id, follow=follow, after=after)
+            live = here.events(run_id, follow=follow, after=after)
+            try:
+                while (entry := await live.next_entry()) is not None:
+                    after = entry.seq
+                    yield entry
+                return
+            except BusyError:
+                if not context.moved(run_id):
+                    raise
+            finally:
+                await live.aclose()
+        stream = StoredEvents(context.store, context.clock, run_id, follow=follow, after=after)
         try:
             while (entry := await stream.next_entry()) is not None:
                 yield entry

@@ -20,8 +20,14 @@ class _DrainedBody(Struct):
     drained: int
 
 
+class _ServersBody(Struct):
+    servers: list[dict[str, Any]]
+    free: int
+
+
 class RemoteFleet:
-    """Look after the workers of a server. A store has none of its own, so `service.client.Client` does not have this.
+    """Look after the workers of a server, and see which servers there are. A store has no workers of its own, so
+    `service.client.Client` does not have this.
 
     Args:
         calls: asks the server.
@@ -37,6 +43,15 @@ class RemoteFleet:
             ForbiddenError: the caller is not an admin of all namespaces.
         """
         found: dict[str, Any] = to_builtins(await self._calls.get(path_of("workers"), _WorkersBody))
+        return found
+
+    async def servers(self) -> dict[str, Any]:
+        """Give `servers`, those of the store with how many runs each drives, and `free`: runs that none of them drives yet.
+
+        Raises:
+            ForbiddenError: the caller may not read all namespaces.
+        """
+        found: dict[str, Any] = to_builtins(await self._calls.get(path_of("servers"), _ServersBody))
         return found
 
     async def drain(self, name: str, grace_s: float = DRAIN_S) -> int:

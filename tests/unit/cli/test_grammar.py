@@ -77,6 +77,7 @@ FORMS = {
     "namespace rm": LISTED,
     "audit": LISTED,
     "serve": HOSTS,
+    "server ls": LISTED,
     "worker ls": LISTED,
     "worker drain": LISTED,
     "worker-check": LISTED,

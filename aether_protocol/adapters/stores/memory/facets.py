@@ -6,7 +6,7 @@ Law: the same answers as a durable store gives, within one process; logs are bou
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import takewhile
@@ -31,7 +31,7 @@ from aether_protocol.ports.store.schedules import (
     ScheduleWrite,
     StoredSchedule,
 )
-from aether_protocol.ports.store.servers import ServerRow
+from aether_protocol.ports.store.servers import FREE, ServerRow
 
 if TYPE_CHECKING:
     from aether_protocol.plan.model import Plan
@@ -442,8 +442,9 @@ class MemoryFleet:
 class MemoryServers:
     """`ports.store.ServerStore`."""
 
-    def __init__(self, book: LeaseBook) -> None:
+    def __init__(self, book: LeaseBook, runs: Mapping[str, Kept]) -> None:
         self._book = book
+        self._runs = runs
 
     async def put(self, server: ServerRow, ttl: int | None) -> None:
         self._book.extend(server.owner, ttl)
@@ -454,6 +455,13 @@ class MemoryServers:
         found = self._book.servers.items()
         living = [row for owner, row in found if owner in leases and lives(*leases[owner], now)]
         return sorted(living, key=lambda row: (row.started_at, row.owner))
+
+    async def runs(self) -> Mapping[str, int]:
+        book, found = self._book, Counter[str]()
+        for run_id, run in self._runs.items():
+            if not (run.closed or run_id in book.asleep or run_id in book.broken):
+                found[book.holders[run_id] if book.held(run_id) else FREE] += 1
+        return found
 
 
 class MemorySchedules:

@@ -380,7 +380,7 @@ class MemoryStore:
         self.schedules: ScheduleStore | None = schedules
         self.library: LibraryStore = MemoryLibrary(schedules)
         self.fleet: FleetStore = MemoryFleet()
-        self.servers: ServerStore = MemoryServers(book)
+        self.servers: ServerStore = MemoryServers(book, runs.by_id)
         self.upkeep: UpkeepStore = MemoryUpkeep(runs, book)
         self.tokens: TokenStore = MemoryTokens()
         self.namespaces: NamespaceStore = MemoryNamespaces(self)

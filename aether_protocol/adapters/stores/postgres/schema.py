@@ -12,10 +12,8 @@ from typing import Final
 
 from aether_protocol.adapters.stores.postgres.connections import OLDEST, Link, Target
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
-from aether_protocol.adapters.stores.sql.schema import FIRST, MIGRATIONS
+from aether_protocol.adapters.stores.sql.schema import FIRST, MIGRATIONS, NEWEST
 from aether_protocol.errors import PortError, UsageError
-
-NEWEST: Final = FIRST + len(MIGRATIONS) - 1
 
 # What the tables of all stores are written in, and what it is here, in this order. Texts are compared by their bytes, as in
 # every other store.

@@ -3,6 +3,8 @@ run, so that one that died is not listed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aether_protocol.adapters.stores.postgres.leases import PostgresLeases
 from aether_protocol.adapters.stores.postgres.session import StoreSession
 from aether_protocol.adapters.stores.sql.servers import SqlServers
@@ -24,3 +26,6 @@ class PostgresServers:
     async def list(self) -> list[ServerRow]:
         await self._leases.end_leases_of_the_dead()
         return await self._servers.list()
+
+    async def runs(self) -> Mapping[str, int]:
+        return await self._servers.runs()

@@ -10,8 +10,9 @@ from typing import Final
 
 from aether_protocol.adapters.stores.postgres.connections import Link
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
-from aether_protocol.adapters.stores.postgres.schema import NEWEST, migrate, tables
+from aether_protocol.adapters.stores.postgres.schema import migrate, tables
 from aether_protocol.adapters.stores.sql.checks import MOST, faults
+from aether_protocol.adapters.stores.sql.schema import NEWEST
 from aether_protocol.adapters.stores.sql.work import Work, change, fetch
 from aether_protocol.ports.store.upkeep import StoreInfo
 

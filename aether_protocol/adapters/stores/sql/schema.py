@@ -247,3 +247,4 @@ _FLEET: Final = (
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS, *_FLEET),  # FIRST
 )
+NEWEST: Final = FIRST + len(MIGRATIONS) - 1

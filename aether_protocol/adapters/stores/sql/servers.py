@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from aether_protocol.adapters.stores.sql.leases import COUNTS, LEASE, end_of
 from aether_protocol.adapters.stores.sql.records import COVERED, damaged, require, sum_of
 from aether_protocol.adapters.stores.sql.work import Row, SqlDatabase, Work, fetch
-from aether_protocol.ports.store.servers import ServerRow
+from aether_protocol.ports.store.servers import FREE, ServerRow
 
 _SERVER = COVERED["servers"]
 _PUT = (
@@ -17,6 +17,11 @@ _PUT = (
     "ON CONFLICT (owner) DO UPDATE SET text = excluded.text, sum = excluded.sum"
 )
 _LIST = f"SELECT servers.owner, text, sum FROM servers JOIN owners ON owners.owner = servers.owner WHERE {COUNTS}"
+_RUNS = (
+    f"SELECT CASE WHEN {COUNTS} THEN runs.owner ELSE '{FREE}' END AS holder, count(*) FROM runs "
+    "LEFT JOIN owners ON owners.owner = runs.owner WHERE closed = 0 AND wake_at IS NULL "
+    "AND NOT EXISTS (SELECT 1 FROM breaks WHERE run = number AND aside = 1) GROUP BY holder"
+)
 _DROP = "DELETE FROM servers WHERE owner NOT IN (SELECT owner FROM owners)"
 
 
@@ -44,6 +49,13 @@ class SqlServers:
     def _list(self) -> Work[Sequence[Row]]:
         now = yield from self._db.clock()
         return (yield from fetch(_LIST, (now, now)))
+
+    async def runs(self) -> Mapping[str, int]:
+        return dict(await self._db.query(self._runs))
+
+    def _runs(self) -> Work[Sequence[Row]]:
+        now = yield from self._db.clock()
+        return (yield from fetch(_RUNS, (now, now)))
 
 
 def _read(owner: str, text: str, sum_: bytes) -> ServerRow:

@@ -85,6 +85,11 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
         _place("server.public_url", "--public-url", metavar="URL",
                help="Under which address others reach it, where a proxy stands before it."),
     ] = None
+    advertise: Annotated[
+        str | None,
+        _place("server.advertise", "--advertise", metavar="URL",
+               help="Where the other servers of the store reach this one; by default where it listens."),
+    ] = None
     cors: Annotated[
         tuple[str, ...],
         _place("server.cors", "--cors", multiple=True, metavar="ORIGIN",
@@ -189,6 +194,7 @@ def _settings(options: ServeOptions) -> HostSettings:
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
         public_url=options.public_url,
+        advertise=options.advertise,
         cors=options.cors,
         token=options.token,
         slots={} if options.concurrency is None else {"tasks": options.concurrency},

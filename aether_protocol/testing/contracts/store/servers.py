@@ -8,7 +8,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from aether_protocol.ports.store import ServerRow, Store
-from aether_protocol.testing.contracts.store.tools import SECOND, Contract, new_run
+from aether_protocol.ports.store.leases import BREAKS
+from aether_protocol.ports.store.servers import FREE
+from aether_protocol.testing.contracts.store.tools import SECOND, Contract, all_well, more, new_run
 
 _TTL = 15 * SECOND
 
@@ -16,7 +18,7 @@ _TTL = 15 * SECOND
 def _server(owner: str, at: int = 1) -> ServerRow:
     return ServerRow(
         owner, f"the é of {owner}", "http://127.0.0.1:7234",
-        build="1.2", schema=11, protocol=1, started_at=at, runs=3, token="ab" * 32,
+        build="1.2", schema=11, protocol=1, started_at=at, token="ab" * 32,
     )
 
 
@@ -30,7 +32,7 @@ class ServerContract(Contract):
             await store.servers.put(late, _TTL)
             await store.servers.put(early, _TTL)
             assert await store.servers.list() == [early, late]
-            changed = replace(early, runs=7)
+            changed = replace(early, build="1.3")
             await store.servers.put(changed, _TTL)
             other = await self.client(store)
             assert await other.servers.list() == [changed, late]
@@ -82,5 +84,24 @@ class ServerContract(Contract):
             assert [one.owner for one in await store.servers.list()] == ["a", "b"]
             await store.leases.release("a")
             assert [one.owner for one in await store.servers.list()] == ["b"]
+
+        self.play(body)
+
+    def test_runs_are_counted_by_the_owners_that_hold_them(self) -> None:
+        async def body(store: Store) -> None:
+            assert dict(await store.servers.runs()) == {}
+            for name, owner in (("r1", "a"), ("r2", "a"), ("r3", "b"), ("r4", None), ("r5", "a")):
+                await store.runs.create(new_run(name, owner=owner, ttl=None if owner is None else _TTL))
+            assert dict(await store.servers.runs()) == {"a": 3, "b": 1, FREE: 1}
+            await store.leases.release("a", sleeps={"r5": None})
+            assert await all_well(store, more("r1", 0, token=1, phase="Succeeded", closed=True))
+            assert dict(await store.servers.runs()) == {"a": 1, "b": 1, FREE: 1}
+            await self.pass_time(_TTL - SECOND)
+            await store.leases.renew("a", _TTL, {})
+            await self.pass_time(2 * SECOND)
+            assert dict(await store.servers.runs()) == {"a": 1, FREE: 2}, "the lease of b has ended"
+            for _ in range(BREAKS):
+                await store.leases.broke("r2", 1, 0, "it breaks")
+            assert dict(await store.servers.runs()) == {FREE: 2}, "one that was set aside is driven by no server"
 
         self.play(body)

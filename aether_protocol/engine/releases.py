@@ -1,0 +1,100 @@
+"""Release runs that other engines of the store are to drive, between two turns of the loop.
+
+Law: what is released has nothing on its way here: no entry in the inbox, no step that is not stored, no answer that waits for a
+provider. Its attempts stay where they are, and the engine that claims it finds them. What only waits goes first, then what has
+no attempt, then the others, and what a caller of this process waits for last; a run is not released within HELD_US of its
+beginning here, so that it makes way before it moves again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.leases import LeaseKeeper
+from aether_protocol.engine.passivation import Passivated, Passivation, only_waits, whole
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.clock import Clock
+from aether_protocol.ports.store import Store
+
+HELD_US: Final = 1_000_000  # at least, before a run moves on
+
+_log = logging.getLogger("aether_protocol")
+
+
+class RunReleases:
+    """Releases runs of one engine.
+
+    The loop calls `work` with the keeper's chores, which release the leases then.
+
+    Args:
+        store: of the runs.
+        clock: how long runs are here.
+        keeper: gives their leases to others.
+        passivation: of the same engine, where it has one.
+    """
+
+    def __init__(self, store: Store, clock: Clock, keeper: LeaseKeeper, passivation: Passivation | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._keeper = keeper
+        self._passivation = passivation
+        self._count = 0
+        self._loop: Passivated
+
+    def start(self, loop: Passivated) -> None:
+        """Release what is asked for from now on."""
+        self._loop = loop
+
+    def ask(self, count: int) -> None:
+        """Release so many runs before the next turn, as far as there are that may be released by then."""
+        if count > 0:
+            self._count = count
+            self._keeper.check_mailbox()
+
+    async def work(self) -> None:
+        """Release what was asked for."""
+        if not self._count:
+            return
+        chosen = self._chosen(self._count)
+        self._count = 0
+        for run in await self._saved(chosen):
+            if self._passivation is not None:
+                self._passivation.forget(run)
+            self._loop.drop(run, BusyError(f"run {run.id!r} was released: another engine drives it"))
+            run.wake(run.waiters)
+            run.wake(run.pause_waiters)
+            self._keeper.release_run(run.id)
+
+    def _chosen(self, count: int) -> Sequence[ActiveRun]:
+        latest = self._clock.now() - HELD_US
+        may = [run for run in self._loop.runs.values() if self._may_go(run) and run.since <= latest]
+        return sorted(may, key=_order)[:count]
+
+    def _may_go(self, run: ActiveRun) -> bool:
+        """Whether nothing of the run is on its way here."""
+        settled = run.token and not (run.over or run.recovering or run.steps)
+        return bool(settled) and run.state.root is not None and not self._loop.is_concerned(run)
+
+    async def _saved(self, runs: Sequence[ActiveRun]) -> Sequence[ActiveRun]:
+        """Save the states that the store does not have (tier `snapshot`). Gives the runs of which it has all."""
+        unsaved = {run.id: run for run in runs if run.snapshots is not None and not run.snapshots.holds(run.state)}
+        if not unsaved:
+            return runs
+        try:
+            refused = await self._store.runs.append([whole(run) for run in unsaved.values()])
+        except (PortError, BusyError) as error:
+            _log.warning("runs could not be released to others yet: %s", error.message)
+            refused = dict.fromkeys(unsaved, error)
+        for run in unsaved.values():
+            if run.id not in refused and run.snapshots is not None:
+                run.snapshots.count(run.state)
+        return [run for run in runs if run.id not in refused and self._may_go(run)]
+
+
+def _order(run: ActiveRun) -> tuple[bool, int, int]:
+    """What goes first; of several the one that came last."""
+    cost = 0 if only_waits(run) else 1 if not run.open else 2
+    return bool(run.waiters or run.pause_waiters or run.streams), cost, -run.number

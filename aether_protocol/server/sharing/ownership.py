@@ -1,0 +1,118 @@
+"""Which runs this server drives: its row among the servers of the store, its share of the runs, and what others left behind.
+
+Twice a second it looks which servers there are and how many runs each has. Where there are others, it claims free runs up to
+its share of all and a tenth more, and releases what is above that (`engine.shares`); alone it takes all. A server that died is
+in no row any more, so that its runs are free: they are claimed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from aether_protocol.assembly import Engine
+from aether_protocol.engine.shares import to_claim, to_release
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.store import ServerRow, Store
+from aether_protocol.ports.store.servers import FREE
+from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
+
+LOOK_S: Final = 0.5  # between two looks: one that died is found within two
+ALONE_S: Final = 2.0  # between two looks for runs that no engine drives, where there is no other server
+_RENEWALS: Final = 3  # of the row in a lease
+
+_log = logging.getLogger("aether_protocol")
+
+
+class RunOwnership:
+    """Claims and releases the runs of a server.
+
+    Args:
+        store: that of the server.
+        engine: drives the runs.
+        row: what the server says of itself.
+        root: of workspaces, where shared folders of runs that ended are removed.
+        tend: called with each look, before runs are claimed.
+        recovered: called with each run that was.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        row: ServerRow,
+        *,
+        root: Path | None,
+        tend: Callable[[], Awaitable[None]],
+        recovered: Callable[[str], None],
+    ) -> None:
+        self.row = row
+        self.servers: Sequence[ServerRow] = ()  # that live, as of the last look; this one among them
+        self._store = store
+        self._engine = engine
+        self._root = root
+        self._tend = tend
+        self._recovered = recovered
+        self._renewed_at: float | None = None
+        self._claimed_at: float | None = None
+
+    def lives(self, owner: str) -> bool:
+        """Whether a server of this name was there at the last look."""
+        return any(one.owner == owner for one in self.servers)
+
+    async def begin(self) -> None:
+        """Let others know that this server is there. Raises PortError."""
+        await self._renew()
+        self.servers = await self._store.servers.list()
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Look, again and again, until `stopping` is set."""
+        first = True
+        while not stopping.is_set():
+            try:
+                if self._store.durable:
+                    await release_dead_owners(self._store)
+                    if first:
+                        await remove_shared_folders(self._store, self._root)
+                limit = await self._limit()
+                await self._tend()
+                if limit != 0:
+                    for run_id in await self._engine.recover(limit=limit):
+                        self._recovered(run_id)
+                first = False
+            except (PortError, BusyError) as error:
+                _log.warning("the store does not answer: %s", error.message)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_S)
+
+    async def _limit(self) -> int | None:
+        """How many free runs may be claimed now; None: all. What is above the share is released."""
+        await self._renew()
+        before = {one.owner for one in self.servers}
+        self.servers = await self._store.servers.list()
+        owners = {one.owner for one in self.servers} | {self.row.owner}
+        now = time.monotonic()
+        if len(owners) == 1:
+            if self._claimed_at is not None and owners == before and now < self._claimed_at + ALONE_S:
+                return 0
+            self._claimed_at = now
+            return None
+        counts = await self._store.servers.runs()
+        held = counts.get(self.row.owner, 0)
+        of_all = counts.get(FREE, 0) + sum(counts.get(owner, 0) for owner in owners)
+        self._engine.driven.release(to_release(held, of_all, len(owners)))
+        first, self._claimed_at = self._claimed_at is None, now
+        return to_claim(held, of_all, len(owners)) if counts.get(FREE) or first else 0
+
+    async def _renew(self) -> None:
+        """Keep the row, and with it the lease."""
+        lease = self._engine.driven.lease_us if self._store.durable else None
+        now = time.monotonic()
+        if self._renewed_at is None or (lease is not None and now - self._renewed_at >= lease / _RENEWALS / 1_000_000):
+            await self._store.servers.put(self.row, lease)
+            self._renewed_at = now

@@ -1,0 +1,130 @@
+"""Several servers on one store, in the process of the test: their rows, and how runs are shared among them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from aether_protocol.server.host import ServerHost
+from aether_protocol.service import client_of
+from tests.postgres import database_url
+from tests.unit.server.test_host import document, ended, hosting
+
+
+def waits(seconds: int = 300) -> dict[str, Any]:
+    """A run that waits for so long."""
+    return document({"name": "job", "executor": {"type": "sleep", "config": {"duration": f"{seconds}s"}}})
+
+
+def suspends() -> dict[str, Any]:
+    """A run that waits for an answer."""
+    return document({"name": "job", "executor": {"type": "await", "config": {}}})
+
+
+def held(host: ServerHost) -> int:
+    """How many runs a server drives."""
+    return sum(host.engine.drives(run) for run in host.engine.driven.ids)
+
+
+async def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of its own."""
+    return f"sqlite:{tmp_path}/runs.db" if request.param == "sqlite" else database_url()
+
+
+@pytest.mark.rule("RT-148")
+def test_servers_are_listed_with_their_address_version_and_runs(url: str) -> None:
+    async def go() -> None:
+        async with hosting(url, advertise="http://box:1234") as one, hosting(url) as other:
+            run = await one.engine.submit(waits())
+            await until(lambda: other.ownership.lives(one.engine.owner))
+            async with httpx.AsyncClient() as client:
+                found = (await client.get(f"{other.url}/v1/servers")).json()
+            assert [server["address"] for server in found["servers"]] == ["http://box:1234", other.url]
+            assert [server["runs"] for server in found["servers"]] == [1, 0]
+            assert found["free"] == 0
+            assert one.engine.drives(run)
+        async with hosting(url) as third:
+            assert [row.owner for row in third.ownership.servers] == [third.engine.owner], "those that left are gone"
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-148")
+def test_runs_are_shared_with_a_server_that_comes_and_taken_over_from_one_that_leaves(url: str) -> None:
+    async def go() -> None:
+        async with hosting(url) as one:
+            runs = [await one.engine.submit(suspends() if number % 2 else waits()) for number in range(20)]
+            async with hosting(url) as other:
+                await until(lambda: held(one) <= 11 and held(one) + held(other) == 20)
+                assert held(other) <= 11
+                moved = next(run for run in runs if other.engine.drives(run))
+                assert not one.engine.drives(moved)
+                await client_of(one.engine).control.cancel(moved)
+                assert (await ended(one, moved)).phase == "Cancelled", "any server answers, and passes on what is asked"
+            began = time.monotonic()
+            await until(lambda: held(one) == 19)
+            assert time.monotonic() - began < 5
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-148")
+def test_who_waits_for_a_run_here_or_follows_it_sees_its_end_elsewhere(tmp_path: Path) -> None:
+    async def go() -> None:
+        url = f"sqlite:{tmp_path}/runs.db"
+        async with hosting(url) as one, hosting(url) as other:
+            client = client_of(one.engine, elsewhere=True)
+            tasks = [{"name": name, "executor": {"type": "await", "config": {}}} for name in ("t1", "t2")]
+            run = await one.engine.submit(document(*tasks))
+            waiting = asyncio.create_task(client.runs.wait(run))
+            feed = client.runs.events(run, follow=True)
+            seen: list[int] = []
+
+            async def follow() -> None:
+                async for record in feed:
+                    seen.append(record["seq"])  # noqa: PERF401  # looked at while it goes
+
+            following = asyncio.create_task(follow())
+            await until(lambda: len(seen) > 3)
+            while not other.engine.drives(run):  # either of the two takes it, and keeps it for a second
+                one.engine.driven.release(1)
+                await asyncio.sleep(0.1)
+            for task in ("t1", "t2"):
+                await client_of(other.engine).control.resume(run, task)
+            assert (await asyncio.wait_for(waiting, 20)).phase == "Succeeded"
+            await asyncio.wait_for(following, 20)
+            stored = [record["seq"] async for record in client.runs.events(run)]
+            assert seen == stored, "nothing twice, nothing lost"
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-148")
+def test_a_run_that_has_just_begun_here_is_not_released(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with hosting(f"sqlite:{tmp_path}/runs.db") as one:
+            run = await one.engine.submit(suspends())
+            await until(lambda: one.engine.driven.state(run).phase == "Suspended")
+            one.engine.driven.release(1)
+            await asyncio.sleep(0.2)
+            assert one.engine.drives(run)
+            await asyncio.sleep(1)
+            one.engine.driven.release(1)
+            await until(lambda: not one.engine.drives(run), 1)
+            await until(lambda: one.engine.drives(run))  # a server that is alone takes it again
+
+    asyncio.run(go())
