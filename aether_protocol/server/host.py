@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -53,12 +52,16 @@ from aether_protocol.server.grpc.port import GrpcPort
 from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
+from aether_protocol.server.relay.forwarding import Forwarding, place_of
+from aether_protocol.server.relay.peers import PeerTransport
+from aether_protocol.server.relay.relays import Relays, StoreDirectory
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of
 from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
+from aether_protocol.service.access.peers import PeerTokens, make_peer_token
 from aether_protocol.service.access.scope import NamespaceDirectory
 from aether_protocol.service.access.tokens import StoredTokens, digest_of
 from aether_protocol.service.artifact_upkeep import ArtifactUpkeep
@@ -178,6 +181,7 @@ class ServerHost:
             self._metrics_socket = _listen(settings.host, settings.metrics_port)
         self._rooms = contextlib.AsyncExitStack()  # of the embedded worker, where the store has no place
         self._stopping = asyncio.Event()
+        self._owner = this_process(serves=True)
         self._tasks: list[asyncio.Task[None]] = []
         self.engine: Engine
         self.broker: WorkerBroker
@@ -217,15 +221,14 @@ class ServerHost:
                 self._offers = await asyncio.to_thread(offers_of, None, settings.modules, without=disabled)
             self._tokens = StoredTokens(store.tokens, WallClock())
             known = settings.oidc is not None or bool(await store.tokens.list())  # also where all of them were revoked
-            tokens = self._tokens if known else None
-            self.access = make_rules(settings.host, token=settings.token, tokens=tokens, cors=settings.cors)
+            self.access = self._rules(self._tokens if known else None)
             term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
             artifacts = artifacts_of(store)
             self.engine = await build_engine(
                 store=store if self._metrics is None else Measured(store, self._metrics),
                 broker=lambda parts: self._broker(parts, term, artifacts),
                 artifacts=artifacts,
-                owner=this_process(serves=True),
+                owner=self._owner,
                 secrets_files=settings.secrets,
                 clock=WallClock(),
                 workspaces=settings.workspaces,
@@ -255,6 +258,10 @@ class ServerHost:
                 await self.close()
                 raise
 
+    def _rules(self, tokens: StoredTokens | None) -> AccessRules:
+        settings, peers = self._settings, PeerTokens(self._store.servers, WallClock())
+        return make_rules(settings.host, token=settings.token, tokens=tokens, peers=peers, cors=settings.cors)
+
     async def _join(self) -> None:
         """Become one of the servers of the store, and learn which workers there are."""
         self.ownership = RunOwnership(
@@ -269,6 +276,19 @@ class ServerHost:
         self._workers = KnownWorkers(self._store, self.broker, self.engine.declare)
         self._workers.lives = self.ownership.lives
         await self._workers.begin()
+        self.relays = Relays(
+            self.broker,
+            StoreDirectory(self._store),
+            lambda row: PeerTransport(row, self.peer_token),
+            self._drives,
+            me=self.ownership.row,
+            clock=self.broker.clock,
+        )
+        self._forwarding = Forwarding(lambda: self.ownership.servers)
+
+    def _drives(self, run_id: str) -> bool:
+        run = self.engine.driven.find(run_id)
+        return run is not None and run.error is None
 
     def _broker(self, parts: BrokerParts, term: ServerTerm, artifacts: ArtifactRepository) -> Broker:
         url = self._settings.broker
@@ -281,6 +301,7 @@ class ServerHost:
             settings=FleetSettings(lease=lease, reattach=lease),
             term=term.number,
             beat_s=self._settings.lease_s / BEATS,
+            place=place_of(self._owner),
             refuses="" if url is None else f"this server gives its tasks to {shown_broker(url)}, and has no work for workers",
         )
         if url is None:
@@ -307,6 +328,7 @@ class ServerHost:
             servers=self._store.servers,
             workers=self.broker,
             known_workers=self._workers,
+            forwarding=self._forwarding,
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
             access=self.access,
@@ -358,6 +380,7 @@ class ServerHost:
         if self._settings.documents is not None:
             self._begin("documents", self._follow(self._settings.documents))
         self._begin("recovery", self.ownership.serve(self._stopping))
+        self._begin("relays", self.relays.serve(self._stopping))
         self._begin("artifacts", self._upkeep.serve(self._stopping))
         self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
@@ -380,12 +403,14 @@ class ServerHost:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.relays.close()
         await self._rooms.aclose()
         with contextlib.suppress(asyncio.CancelledError):
             await self.broker.close()  # polls end, so that their connections do
             if self._grpc is not None:
                 await self._grpc.close()
             await self._serving
+        await self._forwarding.close()
         self._socket.close()
         await self._tokens.write_uses()
         if self._metrics_socket is not None:
@@ -459,7 +484,7 @@ class ServerHost:
     def _row(self) -> ServerRow:
         """What this server says of itself to the others of its store."""
         host, port = socket.gethostname(), self._socket.getsockname()[1]
-        self.peer_token = secrets.token_urlsafe(32)
+        self.peer_token = make_peer_token()
         return ServerRow(
             self.engine.owner,
             f"{host}:{port}",

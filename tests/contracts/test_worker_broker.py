@@ -353,6 +353,21 @@ def test_a_long_sleep_at_a_worker_is_passivated_and_ends_in_time(tmp_path: Path)
     asyncio.run(go())
 
 
+def test_a_poll_that_comes_when_the_server_is_about_to_end_is_answered_at_once() -> None:
+    async def go() -> None:
+        broker = WorkerBroker(ManualClock(), b"k" * 32)
+        broker.start(Ear())
+        hello = Hello(worker="w", protocols=[PROTOCOL_VERSION], executors=[ExecutorOffer(name="nap")], slots={"tasks": 9})
+        session = broker.hello(hello).session
+        polling = asyncio.ensure_future(broker.poll(session, Poll(poll=1, free=1, holding=[])))
+        await asyncio.sleep(0)
+        await broker.close()
+        assert await polling == Orders()
+        assert await broker.poll(session, Poll(poll=2, free=1, holding=[])) == Orders()
+
+    asyncio.run(go())
+
+
 def test_a_poll_that_is_cut_off_with_its_answer_gives_nothing_out_twice() -> None:
     """What it was to be given never arrived: it is given out anew, once, and not beside that."""
 

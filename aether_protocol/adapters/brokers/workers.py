@@ -109,7 +109,7 @@ class WorkerBroker:
         self._secrets = SecretBook(secrets)
         # A server that counts no terms starts at the microsecond: no earlier one came as far, if the clock was not set back.
         self.fleet = Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
-        self._is_paused = False
+        self._is_paused = self._is_closed = False
         self._sessions: dict[str, _Session] = {}
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
@@ -149,7 +149,9 @@ class WorkerBroker:
         return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self.clock.now()))
 
     async def close(self) -> None:
-        """Answer all polls. Attempts live on at their workers, and are taken over by the next server."""
+        """Answer all polls, and those that still come. Attempts live on at their workers, and are taken over by the next
+        server."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for session in self._sessions.values():
@@ -232,7 +234,7 @@ class WorkerBroker:
         free = 0 if self._is_paused else poll.free
         holding = [one for one in self.tokens.read_all(poll.holding) if serves(namespaces, one)]
         self._send(e.Polled(self.clock.now(), name, poll.poll, free, holding))
-        if session.orders != _NO_ORDERS:  # what was to be said before it asked
+        if session.orders != _NO_ORDERS or self._is_closed:  # what was to be said before it asked
             _answer(session, answer)
         due = self.clock.call_at(self.clock.now() + round(self._poll_s * _SECOND), lambda: _answer(session, answer))
         try:

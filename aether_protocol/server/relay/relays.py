@@ -134,14 +134,19 @@ class Relays:
     async def serve(self, stopping: asyncio.Event) -> None:
         """Look who drives what, until `stopping` is set."""
         self._broker.reports.elsewhere = self
-        while not stopping.is_set():
-            self._look.clear()
-            await self.look()
-            alarm = self._clock.call_at(self._clock.now() + round(LOOK_S * _SECOND), self._look.set)
-            try:
-                await self._look.wait()
-            finally:
-                alarm.cancel()
+        ending = asyncio.ensure_future(stopping.wait())
+        ending.add_done_callback(lambda _: self._look.set())
+        try:
+            while not stopping.is_set():
+                self._look.clear()
+                await self.look()
+                alarm = self._clock.call_at(self._clock.now() + round(LOOK_S * _SECOND), self._look.set)
+                try:
+                    await self._look.wait()
+                finally:
+                    alarm.cancel()
+        finally:
+            ending.cancel()
 
     async def look(self) -> None:
         """Find out who drives the runs of which workers here have something."""

@@ -1,0 +1,65 @@
+"""Workers of several servers on one store, as real processes: what happens to attempts when a server dies."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.servers import Served, lines_in, served, wait_for, working
+from tests.postgres import database_url
+
+pytestmark = pytest.mark.rule("RT-146")
+
+LEASE_S = 10
+
+
+def sqlite_url(folder: Path) -> str:
+    return f"sqlite:{folder}/runs.db"
+
+
+def postgres_url(_: Path) -> str:
+    return database_url()
+
+
+def begin(folder: Path, number: int, seconds: float) -> str:
+    """A script that writes down each time that it is begun and that it has ended, and logs a line in between."""
+    begun, done = folder / f"begun-{number}", folder / f"done-{number}"
+    return f"echo x >> {begun}; echo line {number}; sleep {seconds}; echo end {number}; echo x >> {done}"
+
+
+@pytest.mark.parametrize("url_of", [sqlite_url, postgres_url])
+def test_what_runs_at_a_worker_when_its_server_is_killed_ends_once(tmp_path: Path, url_of: Callable[[Path], str]) -> None:
+    """The worker finds one of the two other servers, and both take over runs: one of them drives runs whose attempts are at a
+    worker of the other."""
+    many = 6
+    with ExitStack() as stack:
+
+        def server() -> Served:
+            options = ("--store", url_of_store, "--no-workers", "--lease", str(LEASE_S))
+            return stack.enter_context(served(tmp_path, *options, db=""))
+
+        url_of_store = url_of(tmp_path)
+        first = server()
+        options = ("--slots", str(many), "--name", "w")
+        second, third = server(), server()
+        worker = stack.enter_context(working(first.url, "--server", second.url, *options))
+        worker.connected()
+        runs = [first.submit(begin(tmp_path, number, 8)) for number in range(many)]
+        wait_for(lambda: all(lines_in(tmp_path / f"begun-{number}") for number in range(many)))
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        reports = [third.result(run) for run in runs]
+        assert [one["phase"] for one in reports] == ["Succeeded"] * many
+        for name in ("begun", "done"):
+            assert [len(lines_in(tmp_path / f"{name}-{number}")) for number in range(many)] == [1] * many
+        logs = [third.call("GET", f"/runs/{run}/logs")["logs"] for run in runs]
+        assert [sorted(line["text"].strip() for line in one if line["stream"] == "stdout") for one in logs] == [
+            [f"end {number}", f"line {number}"] for number in range(many)
+        ]
+        journals = [server.end()[1] for server in (second, third)]
+        assert all("recovered run" in one for one in journals), "else none of them was relayed for"
+        assert not any("Traceback" in one for one in journals)
