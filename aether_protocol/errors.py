@@ -74,6 +74,10 @@ class BusyError(AetherError):
     exit_code = 8
 
 
+class ChangedError(BusyError):
+    """What a change was decided on is not so any more, and nothing was changed: it is to be decided anew."""
+
+
 class PortError(AetherError):
     """The outside failed: a store, a disk, a network, a secret provider."""
 

@@ -128,8 +128,14 @@ class LogSpool:
                 out.append(self._note((piece.token, piece.stream)))
             out.append(self._send(piece))
         self._head = blocked
-        out += [self._note(name) for name in list(self._gaps) if name[0] not in closed]
+        out += [self._note(name) for name in list(self._gaps) if name[0] not in closed and not self._has_older(name)]
         return out
+
+    def _has_older(self, name: Name) -> bool:
+        """Whether text from before what was dropped is on disk: it goes first, or the server would take it for known."""
+        first = self._gaps[name][0]
+        unread = (segment.unread.get(name, (0, 0)) for segment in self._segments)
+        return any(size and begin < first for begin, size in unread)
 
     def _send(self, piece: _Piece) -> LogReport:
         self._flight.setdefault(piece.token, deque()).append(piece)

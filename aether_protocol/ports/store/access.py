@@ -133,5 +133,13 @@ class AuditStore(Protocol):
         ...
 
     async def drop(self, *, older_than: int, most: int) -> int:
-        """Delete the records from before an instant, and the oldest of more than `most`; how many there were."""
+        """Delete old records: no namespace pushes out what was recorded of another one.
+
+        Args:
+            older_than: those from before this instant.
+            most: how many are kept of what was done in one namespace, and of what was refused to one token.
+
+        Returns:
+            How many were deleted.
+        """
         ...

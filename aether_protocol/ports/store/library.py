@@ -5,7 +5,8 @@ Law: documents and schedules that are applied together are written together: `pu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -15,6 +16,8 @@ from aether_protocol.ports.store.schedules import ScheduleWrite
 APPLIED: Final = "applied"
 FAULTY: Final = "faulty"
 GONE: Final = "gone"
+CHANGED: Final = "the stored documents were changed at the same moment"  # of a ChangedError
+CHANGED_HINT: Final = "look at them, and try again"
 
 
 class StoredDocument(Struct):
@@ -41,6 +44,16 @@ class NewDocument(Struct):
 DocumentKey = tuple[str, str, str]  # kind, namespace and name
 
 
+def revision_of(parts: Iterable[tuple[str | int, ...]]) -> str:
+    """Return the revision of a library.
+
+    Args:
+        parts: of each document kind, namespace, name, version and digest of the newest version, and of each schedule namespace,
+            name and generation, in any order.
+    """
+    return sha256("\n".join(sorted(map(repr, parts))).encode("utf-8", "backslashreplace")).hexdigest()
+
+
 class DocumentMark(Struct, frozen=True, order=True):
     """What a document of a followed folder has become, by the file that it came from.
 
@@ -62,7 +75,12 @@ class LibraryStore(Protocol):
     """The library: documents by kind, namespace and name, each with its versions."""
 
     async def put(
-        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
+        self,
+        documents: Sequence[NewDocument],
+        at: int,
+        schedules: Sequence[ScheduleWrite] = (),
+        *,
+        revision: str | None = None,
     ) -> list[tuple[StoredDocument, bool]]:
         """Keep a version of each document, and write schedules, all or none.
 
@@ -70,13 +88,19 @@ class LibraryStore(Protocol):
             documents: A text that is the newest version already makes none.
             at: The instant that the versions carry.
             schedules: See `ScheduleStore.put`.
+            revision: What `revision` gave before it was decided what is put; None: it was decided by nothing that is here.
 
         Returns:
             Of each document its newest version, and whether that was made now.
 
         Raises:
             BusyError: Another was first with one of the schedules.
+            ChangedError: The library has another revision by now.
         """
+        ...
+
+    async def revision(self) -> str:
+        """Return a text that is another one after each change of what `newest` gives, and of which schedules there are."""
         ...
 
     async def get(
@@ -121,8 +145,16 @@ class LibraryStore(Protocol):
         """
         ...
 
-    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
-        """Delete documents with all of their versions: all of them or, where one is not there, none; False then."""
+    async def remove(self, keys: Sequence[DocumentKey], *, revision: str | None = None) -> bool:
+        """Delete documents with all of their versions: all of them or, where one is not there, none; False then.
+
+        Args:
+            keys: Which.
+            revision: As for `put`.
+
+        Raises:
+            ChangedError: The library has another revision by now.
+        """
         ...
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:

@@ -27,7 +27,7 @@ from aether_protocol.service.access.caller import NAMESPACE, Caller
 _log = logging.getLogger("aether_protocol")
 
 KEPT_DAYS: Final = 90
-MOST_RECORDS: Final = 100_000
+MOST_RECORDS: Final = 100_000  # of a namespace
 MOST_REFUSED: Final = 10  # records of one request that was refused
 _SWEPT_EACH: Final = 500  # records
 _DAY: Final = 86_400 * 1_000_000
@@ -55,7 +55,7 @@ class AuditTrail:
         store: where they are kept.
         clock: says when.
         kept_days: how long they are kept.
-        most: how many are kept at most.
+        most: how many are kept of a namespace, and of what was refused to one token.
     """
 
     def __init__(

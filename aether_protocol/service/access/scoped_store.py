@@ -239,13 +239,21 @@ class _ScopedLibrary:
         self._scope = scope
 
     async def put(
-        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
+        self,
+        documents: Sequence[NewDocument],
+        at: int,
+        schedules: Sequence[ScheduleWrite] = (),
+        *,
+        revision: str | None = None,
     ) -> list[tuple[StoredDocument, bool]]:
         for document in documents:
             self._scope.require(document.namespace)
         for one in schedules:
             _require_schedule(self._scope, one.schedule, one.plan)
-        return await self._inner.put(documents, at, schedules)
+        return await self._inner.put(documents, at, schedules, revision=revision)
+
+    async def revision(self) -> str:
+        return await self._inner.revision()  # a digest of all of it: it says nothing of a namespace
 
     async def get(
         self, kind: str, namespace: str, name: str, digest: str | None = None, version: int | None = None
@@ -269,12 +277,12 @@ class _ScopedLibrary:
         several = [await self._inner.newest(kind, one, after=after, limit=limit) for one in self._scope.reads]
         return sorted((one for page in several for one in page), key=lambda one: (one.kind, one.namespace, one.name))[:limit]
 
-    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
+    async def remove(self, keys: Sequence[DocumentKey], *, revision: str | None = None) -> bool:
         if not all(self._scope.sees(namespace) for _, namespace, _ in keys):
             return False
         for _, namespace, _ in keys:
             self._scope.require(namespace)
-        return await self._inner.remove(keys)
+        return await self._inner.remove(keys, revision=revision)
 
     async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
         self._scope.require_everything()

@@ -1,7 +1,8 @@
 """Find out what applying documents comes to, and write it: checked with each other, with the store and with the present.
 
 Law: everything that is wrong is found in one go, each with its place, and then nothing is written. What is written is written
-in one transaction. A stored document that was valid stays so: what comes may not break what refers to it.
+in one transaction, and only where the library is as it was when that was found out. A stored document that was valid stays so:
+what comes may not break what refers to it.
 """
 
 from __future__ import annotations
@@ -58,20 +59,23 @@ class GivenDocuments(Struct, frozen=True, kw_only=True):
         variables: what a run would see of them.
         replaces: a CronWorkflow with another workflowSpec makes a new schedule of that name.
         large: they take long to compile.
+        revision: that of the library, from before anything of it was read.
     """
 
     workspace: DocumentWorkspace
     files: Sequence[LoadedFile]
     folders: Mapping[str, str | None]
     variables: Mapping[str, Mapping[str, Json]]
+    revision: str
     kinds: Collection[str] = KINDS
     replaces: bool = False
     large: bool = False
 
 
 class WeighedDocuments(Struct, frozen=True):
-    """What is to be written, and what that comes to."""
+    """What is to be written, and what that comes to; `revision` is that of the library which it was compared with."""
 
+    revision: str
     documents: Sequence[NewDocument]
     schedules: Sequence[ScheduleWrite]
     applied: AppliedDocuments
@@ -118,6 +122,7 @@ async def weigh(given: GivenDocuments, store: Store, now: int) -> WeighedDocumen
         before = await schedules_of(store).get(candidate.spec.namespace, candidate.spec.name)
         told[SCHEDULE, candidate.spec.namespace, candidate.spec.name] = _schedule_change(candidate, change, before)
     return WeighedDocuments(
+        given.revision,
         list(new.values()),
         [ScheduleWrite(one.schedule, one.plan) for one in changes if one.what != "unchanged"],
         AppliedDocuments(
@@ -139,8 +144,9 @@ async def write(store: Store, weighed: WeighedDocuments, at: int) -> AppliedDocu
 
     Raises:
         BusyError: another changes one of the schedules at the same time.
+        ChangedError: another has changed the library since it was weighed.
     """
-    kept = await store.library.put(weighed.documents, at, weighed.schedules)
+    kept = await store.library.put(weighed.documents, at, weighed.schedules, revision=weighed.revision)
     now = {(stored.kind, stored.namespace, stored.name): (stored, made) for stored, made in kept}
     changes = []
     for change in weighed.applied.changes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from aether_protocol.errors import ChangedError
 from aether_protocol.service.documents.changes import KINDS, AppliedDocuments
 from aether_protocol.service.documents.find import choose_version, find_versions, read_document_name, refuse_kind
 from aether_protocol.service.local.context import ClientContext
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.client import Documents
     from aether_protocol.service.documents.remove import RemovedDocuments
     from aether_protocol.service.documents.texts import LibraryTexts
+    from aether_protocol.service.documents.weigh import WeighedDocuments
 
 
 class LocalDocuments:
@@ -33,12 +35,31 @@ class LocalDocuments:
         replaces: bool = False,
         dry_run: bool = False,
     ) -> AppliedDocuments:
+        from aether_protocol.service.documents.remove import TRIES
+        from aether_protocol.service.documents.weigh import write
+
+        context = self._context
+        for left in reversed(range(TRIES)):
+            weighed = await self._weigh(documents, kinds=kinds, library=library, replaces=replaces)
+            if dry_run:
+                return weighed.applied
+            try:
+                return await write(context.store, weighed, context.clock.wall())
+            except ChangedError:  # what it was weighed against is not there any more
+                if not left:
+                    raise
+        raise AssertionError  # pragma: no cover (the last one returns or raises)
+
+    async def _weigh(
+        self, documents: Documents, *, kinds: Collection[str], library: Sequence[LibraryTexts], replaces: bool
+    ) -> WeighedDocuments:
         from aether_protocol.engine.submission import read_variables
         from aether_protocol.service.documents.compiling import compile_apart, is_large
         from aether_protocol.service.documents.texts import folders_of
-        from aether_protocol.service.documents.weigh import GivenDocuments, weigh, write
+        from aether_protocol.service.documents.weigh import GivenDocuments, weigh
 
         context = self._context
+        revision = await context.store.library.revision()
         large = is_large(documents, library)
         workspace, files = await compile_apart(large, context.take, documents, library)
         workspace.put_together(files)
@@ -48,12 +69,12 @@ class LocalDocuments:
             files=files,
             folders=folders_of(documents),
             variables=read_variables(context.variables()),
+            revision=revision,
             kinds=kinds,
             replaces=replaces,
             large=large,
         )
-        weighed = await weigh(given, context.store, context.clock.now())
-        return weighed.applied if dry_run else await write(context.store, weighed, context.clock.wall())
+        return await weigh(given, context.store, context.clock.now())
 
     async def get(
         self, name: str, *, kind: str | None = None, version: int | None = None, digest: str | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from aether_protocol.adapters.stores.memory.store import MemoryStore
-from aether_protocol.errors import BusyError, ConflictError, DocumentError, NotFoundError, UsageError
-from aether_protocol.ports.store import NewDocument, StoredDocument
-from aether_protocol.ports.store.schedules import ScheduleWrite
+from aether_protocol.errors import BusyError, ChangedError, ConflictError, DocumentError, NotFoundError, UsageError
+from aether_protocol.ports.store import NewDocument
 from aether_protocol.service import Client, DocumentText, connect
 
 HEAD = "apiVersion: aether/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {space}}}\nspec:\n"
@@ -163,8 +163,8 @@ def test_where_the_store_refuses_one_schedule_nothing_is_applied() -> None:
             self.crowded = False
 
         async def _put_late(
-            self, documents: Any, at: int, schedules: Any = ()
-        ) -> list[tuple[StoredDocument, bool]]:
+            self, documents: Any, at: int, schedules: Any = (), *, revision: str | None = None
+        ) -> Any:
             if self.crowded:
                 assert self.schedules is not None
                 found = await self.schedules.get("default", "b")
@@ -258,21 +258,62 @@ def test_a_store_without_schedules_says_so_and_keeps_nothing() -> None:
     on(body, store)
 
 
-def test_the_store_puts_what_was_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another process has applied since is reported as it is, not as it was weighed."""
-    store = MemoryStore()
-    put = store.library.put
+class Beside(MemoryStore):
+    """Others change the library between the moment at which something is decided and that at which it is written."""
 
-    async def put_late(
-        documents: list[NewDocument], at: int, schedules: list[ScheduleWrite] = []  # noqa: B006
-    ) -> list[tuple[StoredDocument, bool]]:
-        await put(documents, at)
-        return await put(documents, at, schedules)
+    def __init__(self, *others: Callable[[Beside], Awaitable[object]]) -> None:
+        super().__init__()
+        self._others = list(others)
+        library: Any = self.library
+        for name in ("put", "remove"):
+            setattr(library, name, partial(self._late, getattr(library, name)))
 
-    monkeypatch.setattr(store.library, "put", put_late)
+    async def _late(self, change: Callable[..., Awaitable[Any]], *given: Any, **more: Any) -> Any:
+        if self._others and more.get("revision") is not None:
+            await self._others.pop(0)(self)
+        return await change(*given, **more)
 
+
+@pytest.mark.rule("RT-127")
+def test_what_another_process_applies_at_the_same_moment_is_reported_as_it_is() -> None:
     async def body(client: Client) -> None:
-        (change,) = (await client.documents.apply(template())).changes
+        before = await client.documents.apply(files(words=template()), dry_run=True)
+        text = before.changes[0].text
+        store._others.append(lambda store: store.library.put([NewDocument("WorkflowTemplate", "default", "words", text)], 5))
+        (change,) = (await client.documents.apply(files(words=template()))).changes
         assert (change.action, change.version) == ("unchanged", 1)
 
+    store = Beside()
     on(body, store)
+
+
+@pytest.mark.rule("RT-127")
+def test_a_template_and_its_user_that_change_at_once_leave_nothing_broken() -> None:
+    """Each is fine beside the other as it was before: the second one finds out, and is refused."""
+
+    async def body(client: Client) -> None:
+        await client.documents.apply(files(words=template()))
+        store._others.append(lambda store: store.library.remove([("WorkflowTemplate", "default", "words")]))
+        with pytest.raises(DocumentError):
+            await client.documents.apply(files(flow=workflow()))
+        assert await client.documents.list() == []
+        await client.documents.apply(files(words=template()))
+        flow = (await client.documents.apply(files(flow=workflow()), dry_run=True)).changes[0]
+        store._others.append(lambda store: store.library.put([NewDocument("Workflow", "default", flow.name, flow.text)], 5))
+        with pytest.raises(ConflictError, match="refers to"):
+            await client.documents.remove("words")
+        assert len(await client.documents.list()) == 2
+
+    store = Beside()
+    on(body, store)
+
+
+@pytest.mark.rule("RT-127")
+def test_where_others_never_stop_changing_the_library_nothing_is_written() -> None:
+    async def body(client: Client) -> None:
+        with pytest.raises(ChangedError):
+            await client.documents.apply(files(words=template()))
+        assert [one.name for one in await client.documents.list()] == [f"t{number}" for number in range(5)]
+
+    others = [NewDocument("WorkflowTemplate", "default", f"t{number}", "{}") for number in range(9)]
+    on(body, Beside(*(lambda store, new=new: store.library.put([new], 5) for new in others)))  # type: ignore[misc]

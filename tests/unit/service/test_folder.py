@@ -233,10 +233,10 @@ def test_where_the_store_is_busy_the_next_look_tries_again(tmp_path: Path) -> No
     put = store.library.put
     busy = [True]
 
-    async def put_later(*given: object) -> object:
+    async def put_later(*given: object, **more: object) -> object:
         if busy.pop() if busy else False:
             raise BusyError("another process changes the schedule")
-        return await put(*given)  # type: ignore[arg-type]
+        return await put(*given, **more)  # type: ignore[arg-type]
 
     store.library.put = put_later  # type: ignore[assignment,method-assign]
 

@@ -12,6 +12,7 @@ import pytest
 
 from aether_protocol.ports.worker import LogReceipt, LogReport
 from aether_protocol.testing.clock import ManualClock
+from aether_protocol.worker import spool as module
 from aether_protocol.worker.outbox import Outbox
 from aether_protocol.worker.spool import FLIGHT_BYTES, HEAD_BYTES, TAIL_BYTES, LogSpool
 
@@ -221,3 +222,35 @@ def test_what_is_given_up_stands_before_what_was_dropped_behind_it(tmp_path: Pat
         assert (note.offset, note.text.split()[0]) == (0, f"[{sent + 1000}")
 
     run(body, tmp_path)
+
+
+def test_what_was_dropped_is_noted_behind_what_is_on_disk_from_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would take what comes later and stands earlier for known."""
+    monkeypatch.setattr(module, "HEAD_BYTES", 100)
+    monkeypatch.setattr(module, "TAIL_BYTES", 100)
+
+    async def go() -> None:
+        filled = asyncio.Event()
+        logs = LogSpool(filled, tmp_path)
+        logs.add(LogReport(token="x", stream="stdout", offset=0, text="x" * 100))
+        assert [one.token for one in logs.take()] == ["x"], "and it is not acknowledged: there is no room"
+        logs.add(LogReport(token="a", stream="stdout", offset=0, text="0" * 60))
+        assert logs._mover is not None
+        await logs._mover
+        for start in (60, 120, 180):
+            logs.add(LogReport(token="a", stream="stdout", offset=start, text="1" * 60))
+        assert logs.take() == []
+        logs.acknowledged([LogReceipt(token="x", stream="stdout", stored=100)])
+        sent: list[LogReport] = []
+        while not sent or sent[-1].offset < 180:
+            await asyncio.wait_for(filled.wait(), 10)
+            filled.clear()
+            sent += logs.take()
+        assert [one.offset for one in sent] == sorted(one.offset for one in sent)
+        assert [one.offset for one in sent][:2] == [0, 60]
+        assert "dropped" in sent[1].text
+        logs.close()
+
+    asyncio.run(go())

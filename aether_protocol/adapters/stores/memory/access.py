@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from aether_protocol.errors import ConflictError
-from aether_protocol.ports.store.access import AccessToken, AuditRecord, NamespaceEntry
+from aether_protocol.ports.store.access import OK, AccessToken, AuditRecord, NamespaceEntry
 from aether_protocol.ports.store.runs import RunQuery
 
 if TYPE_CHECKING:
@@ -101,5 +102,12 @@ class MemoryAudit:
     async def drop(self, *, older_than: int, most: int) -> int:
         before = len(self._records)
         kept = [one for one in self._records if one.at >= older_than]
-        self._records = kept[max(0, len(kept) - most) :]
+        shares = Counter[tuple[bool, str]]()
+        self._records = []
+        for one in reversed(kept):
+            share = (one.outcome == OK, one.namespace if one.outcome == OK else one.token)
+            shares[share] += 1
+            if shares[share] <= most:
+                self._records.append(one)
+        self._records.reverse()
         return before - len(self._records)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from hashlib import sha256
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,7 +18,6 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.changes import Change
 from aether_protocol.ports.store.fleet import KnownWorker, ServerTerm
 from aether_protocol.ports.store.leases import BREAKS, FOREVER, Lease, Scope, lives
-from aether_protocol.ports.store.library import DocumentKey, DocumentMark, NewDocument, StoredDocument
 from aether_protocol.ports.store.logs import LogLine, new_of
 from aether_protocol.ports.store.mailbox import MailboxStore, Request
 from aether_protocol.ports.store.runs import NEVER, RunStore, RunSummary
@@ -28,7 +26,6 @@ from aether_protocol.ports.store.schedules import (
     KEEP_FIRES,
     FireRecord,
     ScheduleDecision,
-    ScheduleWrite,
     StoredSchedule,
 )
 from aether_protocol.ports.store.servers import FREE, ServerRow
@@ -344,78 +341,6 @@ class MemoryLogs:
 
     def forget(self, run_id: str) -> None:
         self._logs.pop(run_id, None)
-
-
-class MemoryLibrary:
-    """`ports.store.LibraryStore`: documents by kind, namespace and name; all versions, oldest first."""
-
-    def __init__(self, schedules: MemorySchedules) -> None:
-        self._documents: dict[tuple[str, str, str], list[StoredDocument]] = {}
-        self._marks: dict[tuple[str, str, str, str], DocumentMark] = {}
-        self._schedules = schedules
-
-    async def put(
-        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
-    ) -> list[tuple[StoredDocument, bool]]:
-        for one in schedules:
-            self._schedules.check(one.schedule, one.plan)
-        for one in schedules:
-            self._schedules.write(one.schedule, one.plan)
-        return [self._put(document, at) for document in documents]
-
-    def _put(self, new: NewDocument, at: int) -> tuple[StoredDocument, bool]:
-        versions = self._documents.setdefault((new.kind, new.namespace, new.name), [])
-        digest = sha256(new.text.encode("utf-8", "backslashreplace")).hexdigest()
-        changed = not versions or versions[-1].digest != digest
-        if changed:
-            versions.append(
-                StoredDocument(
-                    kind=new.kind,
-                    namespace=new.namespace,
-                    name=new.name,
-                    text=new.text,
-                    digest=digest,
-                    version=len(versions) + 1,
-                    at=at,
-                )
-            )
-        return versions[-1], changed
-
-    async def get(
-        self, kind: str, namespace: str, name: str, digest: str | None = None, version: int | None = None
-    ) -> StoredDocument | None:
-        versions = reversed(self._documents.get((kind, namespace, name), []))
-        fitting = (item for item in versions if digest in (None, item.digest) and version in (None, item.version))
-        return next(fitting, None)
-
-    async def versions(self, kind: str, namespace: str, name: str) -> list[StoredDocument]:
-        return self._documents.get((kind, namespace, name), [])[::-1]
-
-    async def newest(
-        self,
-        kind: str | None = None,
-        namespace: str | None = None,
-        *,
-        after: DocumentKey | None = None,
-        limit: int | None = None,
-    ) -> list[StoredDocument]:
-        found = [versions[-1] for key, versions in sorted(self._documents.items()) if after is None or key > after]
-        return [item for item in found if kind in (None, item.kind) and namespace in (None, item.namespace)][:limit]
-
-    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
-        if not all(key in self._documents for key in keys):
-            return False
-        for key in keys:
-            self._documents.pop(key, None)
-        return True
-
-    async def mark(self, marks: Sequence[DocumentMark], remove: Sequence[DocumentMark] = ()) -> None:
-        for one in remove:
-            self._marks.pop((one.file, one.kind, one.namespace, one.name), None)
-        self._marks |= {(one.file, one.kind, one.namespace, one.name): one for one in marks}
-
-    async def marks(self) -> list[DocumentMark]:
-        return [one for _, one in sorted(self._marks.items())]
 
 
 class MemoryFleet:

@@ -22,12 +22,12 @@ from aether_protocol.adapters.stores.memory.facets import (
     MemoryChanges,
     MemoryFleet,
     MemoryLeases,
-    MemoryLibrary,
     MemoryLogs,
     MemoryMailbox,
     MemorySchedules,
     MemoryServers,
 )
+from aether_protocol.adapters.stores.memory.library import MemoryLibrary
 from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFoundError, UsageError
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan

@@ -10,7 +10,7 @@ from aether_protocol.adapters.stores.sql.records import COVERED, damaged, requir
 from aether_protocol.adapters.stores.sql.work import Row, Rows, SqlDatabase, Work, change, fetch, fetch_one
 from aether_protocol.errors import ConflictError
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store.access import AccessToken, AuditRecord, NamespaceEntry
+from aether_protocol.ports.store.access import OK, AccessToken, AuditRecord, NamespaceEntry
 
 _TOKEN: Final = COVERED["tokens"]
 _NAMESPACE: Final = COVERED["namespaces"]
@@ -146,6 +146,12 @@ def _make_namespace(found: Row) -> NamespaceEntry:
     return NamespaceEntry(name=name, created_at=created_at, weight=weight, limit=limit)
 
 
+_DROP_MORE: Final = (  # of each share its older ones
+    "DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY outcome = ?1, "
+    "CASE WHEN outcome = ?1 THEN namespace ELSE token END ORDER BY id DESC) AS place FROM audit) AS placed WHERE place > ?2)"
+)
+
+
 class SqlAudit:
     """`ports.store.AuditStore`."""
 
@@ -176,8 +182,14 @@ class SqlAudit:
         return [_make_record(one) for one in found]
 
     async def drop(self, *, older_than: int, most: int) -> int:
-        text = "DELETE FROM audit WHERE at < ?1 OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)"
-        return await self._db.transact(lambda: change(text, (older_than, most)))
+        return await self._db.transact(lambda: _drop(older_than, most))
+
+
+def _drop(older_than: int, most: int) -> Work[int]:
+    dropped = yield from change("DELETE FROM audit WHERE at < ?", (older_than,))
+    if (yield from fetch_one("SELECT 1 FROM audit LIMIT 1 OFFSET ?", (most,))) is not None:
+        dropped += yield from change(_DROP_MORE, (OK, most))
+    return dropped
 
 
 def _make_record(found: Row) -> AuditRecord:

@@ -12,8 +12,17 @@ from typing import Final
 from aether_protocol.adapters.stores.sql.records import COVERED, UNLIMITED, damaged, require, sum_of
 from aether_protocol.adapters.stores.sql.schedules import SqlSchedules
 from aether_protocol.adapters.stores.sql.work import Row, SqlDatabase, Work, fetch, fetch_one
+from aether_protocol.errors import ChangedError
 from aether_protocol.expressions.json_copy import clean
-from aether_protocol.ports.store.library import DocumentKey, DocumentMark, NewDocument, StoredDocument
+from aether_protocol.ports.store.library import (
+    CHANGED,
+    CHANGED_HINT,
+    DocumentKey,
+    DocumentMark,
+    NewDocument,
+    StoredDocument,
+    revision_of,
+)
 from aether_protocol.ports.store.schedules import ScheduleWrite
 
 _DOCUMENT: Final = COVERED["documents"]
@@ -32,13 +41,22 @@ class SqlLibrary:
         self._schedules = schedules
 
     async def put(
-        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite] = ()
+        self,
+        documents: Sequence[NewDocument],
+        at: int,
+        schedules: Sequence[ScheduleWrite] = (),
+        *,
+        revision: str | None = None,
     ) -> list[tuple[StoredDocument, bool]]:
-        return await self._db.transact(lambda: self._put(documents, at, schedules), "documents")
+        return await self._db.transact(lambda: self._put(documents, at, schedules, revision), "documents")
+
+    async def revision(self) -> str:
+        return await self._db.query(_revision)
 
     def _put(
-        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite]
+        self, documents: Sequence[NewDocument], at: int, schedules: Sequence[ScheduleWrite], revision: str | None
     ) -> Work[list[tuple[StoredDocument, bool]]]:
+        yield from _require_revision(revision)
         for one in schedules:
             yield from self._schedules.write(one.schedule, one.plan)
         made: list[tuple[StoredDocument, bool]] = []
@@ -70,10 +88,11 @@ class SqlLibrary:
         values = (kind, namespace, *(after or (None, None, None)), UNLIMITED if limit is None else limit)
         return [_make(item) for item in await self._db.query(lambda: fetch(text, values))]
 
-    async def remove(self, keys: Sequence[DocumentKey]) -> bool:
-        return await self._db.transact(lambda: self._remove(keys), "documents")
+    async def remove(self, keys: Sequence[DocumentKey], *, revision: str | None = None) -> bool:
+        return await self._db.transact(lambda: self._remove(keys, revision), "documents")
 
-    def _remove(self, keys: Sequence[DocumentKey]) -> Work[bool]:
+    def _remove(self, keys: Sequence[DocumentKey], revision: str | None) -> Work[bool]:
+        yield from _require_revision(revision)
         where = "FROM documents WHERE kind = ? AND namespace = ? AND name = ?"
         for key in keys:
             if (yield from fetch_one(f"SELECT 1 {where} LIMIT 1", key)) is None:
@@ -99,6 +118,17 @@ class SqlLibrary:
         for *values, sum_ in found:
             require("document_marks", values, sum_, f"what became of {values[0]!r}")
         return [DocumentMark(*values) for *values, _ in found]
+
+
+def _revision() -> Work[str]:
+    documents = yield from fetch(f"SELECT kind, namespace, name, version, digest FROM documents o WHERE {_NEWEST}")
+    schedules = yield from fetch("SELECT namespace, name, generation FROM schedules")
+    return revision_of((*map(tuple, documents), *map(tuple, schedules)))
+
+
+def _require_revision(revision: str | None) -> Work[None]:
+    if revision is not None and (yield from _revision()) != revision:
+        raise ChangedError(CHANGED, hint=CHANGED_HINT)
 
 
 def _put(new: NewDocument, at: int) -> Work[tuple[StoredDocument, bool]]:

@@ -128,3 +128,18 @@ class AccessContract(Contract):
             assert (await store.audit.read())[0].id > newest
 
         self.play(body)
+
+    def test_one_namespace_pushes_no_record_of_another_out_of_the_audit(self) -> None:
+        async def body(store: Store) -> None:
+            done = [record(f"a{number}", "ops") for number in range(2)]
+            refused = [replace(record(f"r{number}", "made-up"), outcome="forbidden", token="t1") for number in range(2)]
+            await store.audit.write([*done, *refused])
+            await store.audit.write([record(f"b{number}", "dev") for number in range(10)])
+            many = [record(f"x{number}", f"space-{number}") for number in range(10)]
+            await store.audit.write([replace(one, outcome="not-found", token="t2") for one in many])
+            assert await store.audit.drop(older_than=0, most=3) == 14
+            kept = [one.action for one in await store.audit.read()]
+            assert kept == ["x9", "x8", "x7", "b9", "b8", "b7", "r1", "r0", "a1", "a0"]
+            assert await store.audit.drop(older_than=0, most=3) == 0
+
+        self.play(body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from aether_protocol.errors import BusyError, UsageError
+from aether_protocol.errors import BusyError, ChangedError, UsageError
 from aether_protocol.ports.store import DocumentMark, NewDocument, Store, schedules_of
 from aether_protocol.ports.store.schedules import ScheduleWrite
 from aether_protocol.testing.contracts.store.schedules import new_schedule
@@ -123,6 +123,36 @@ class LibraryContract(Contract):
             await refused(store.library.put(documents, 1, [fresh, ScheduleWrite(new_schedule("planless"))]), UsageError)
             assert await store.library.newest() == []
             assert [one.name for one in await schedules.find()] == ["old"]
+
+        self.play(body)
+
+    def test_what_was_decided_on_an_older_revision_is_not_written(self) -> None:
+        async def body(store: Store) -> None:
+            one, two = NewDocument("T", "default", "a", "one"), NewDocument("T", "default", "a", "two")
+            key = ("T", "default", "a")
+            seen = [await store.library.revision()]
+
+            async def changed() -> str:
+                revision = await store.library.revision()
+                assert revision not in seen
+                await refused(store.library.put([NewDocument("T", "ops", "b", "x")], 9, revision=seen[-1]), ChangedError)
+                await refused(store.library.remove([key], revision=seen[-1]), ChangedError)
+                assert await store.library.revision() == revision, "nothing was written"
+                seen.append(revision)
+                return revision
+
+            await store.library.put([one], 1, revision=seen[0])
+            await store.library.put([two], 2, revision=await changed())
+            await store.library.put([two], 3, revision=await changed())
+            assert await store.library.revision() == seen[-1], "it is the newest version already"
+            await store.library.mark([])
+            assert await store.library.revision() == seen[-1]
+            if store.schedules is not None:
+                await store.schedules.put(new_schedule("nightly"), tiny_plan())
+                await changed()
+            assert await store.library.remove([key], revision=seen[-1])
+            await store.library.put([one], 4, revision=await changed())
+            await store.library.put([two], 5, revision=await store.library.revision())
 
         self.play(body)
 
