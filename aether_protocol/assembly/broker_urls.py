@@ -32,7 +32,11 @@ class BrokerKind(Struct, frozen=True):
     serves: bool = False
 
 
-KINDS: Final[Mapping[str, BrokerKind]] = MappingProxyType({})
+KINDS: Final[Mapping[str, BrokerKind]] = MappingProxyType(
+    {
+        "nats": BrokerKind("nats", ("nats",), "nats://HOST:PORT", serves=True),
+    }
+)
 
 
 def is_remote(given: object) -> bool:

@@ -62,7 +62,10 @@ BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
             "postgresql": f"{PACKAGE}.assembly.stores:postgres_store",
             "sqlite": f"{PACKAGE}.assembly.stores:sqlite_store",
         },
-        "brokers": {"local": f"{PACKAGE}.assembly.parts:local_broker"},
+        "brokers": {
+            "local": f"{PACKAGE}.assembly.parts:local_broker",
+            "nats": f"{_ADAPTERS}.brokers.nats.broker:broker_of_url",
+        },
         "secrets": {
             "environment": f"{_ADAPTERS}.secrets.environment:environment_of_url",
             "file": f"{_ADAPTERS}.secrets.document:file_of_url",

@@ -39,7 +39,7 @@ from aether_protocol.assembly.parts import (
     variable_sources,
     with_shared,
 )
-from aether_protocol.assembly.stores import workspaces_root
+from aether_protocol.assembly.stores import begin_term, workspaces_root
 from aether_protocol.assembly.tracing import choose_tracer, close_tracer, traced_broker, watch_spans
 from aether_protocol.assembly.variables import SystemVariables
 from aether_protocol.assembly.workspace import DocumentWorkspace
@@ -195,7 +195,7 @@ class Engine(api.RunEngine):
         providers = with_shared([*secret_providers(parts.secrets), EnvironmentSecrets()], parts.shared)
         installed, reached = InstalledExecutors(given, disabled=disabled), notifiers_by_name(parts.notifiers)
         wired = BrokerParts(ticking, installed, parts.concurrency, local_stager(self.artifacts), providers, reached)
-        wired = replace(wired, artifacts=shared_place(opened, artifacts))
+        wired = replace(wired, artifacts=shared_place(opened, artifacts), begin_term=lambda: begin_term(opened))
         rooms = Workspaces(workspaces_root(opened, parts.workspaces), announce=watch_folder, hears=True)
         super().__init__(
             store=opened,

@@ -16,9 +16,10 @@ from aether_protocol.assembly.discovery import is_installed, make, names
 from aether_protocol.assembly.store_urls import PROJECT, StoreUrl, read_store_url, without_password
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+from aether_protocol.ports.store import STATE_ACTION_LOG, ServerTerm, Store
 
 VARIABLE: Final = "AETHER_STORE"
+TERM_KEY_BYTES: Final = 32
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,39}")
 _SQLITE_OPTIONS: Final = ("artifacts", "durability", "tier")
 _POSTGRES_OPTIONS: Final = (*_SQLITE_OPTIONS, "patience", "schema")
@@ -160,3 +161,8 @@ def workspaces_root(store: object, given: str | Path | None = None) -> Path | No
         return None
     folder = file.parent
     return (folder if folder.name == PROJECT else folder / PROJECT) / "workspaces"
+
+
+async def begin_term(store: Store) -> ServerTerm:
+    """Begin a term of service at a store: for what speaks to workers elsewhere. Raises PortError."""
+    return await store.fleet.begin_term(os.urandom(TERM_KEY_BYTES))

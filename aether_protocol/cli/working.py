@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import click
 from msgspec import Struct
@@ -13,12 +13,19 @@ from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import LogFormat
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FOLDER, BadValueError, Location, Number, Text
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.plan.placement import is_label
 
 if TYPE_CHECKING:
+    from aether_protocol.worker.nats.process import NatsWorker
+    from aether_protocol.worker.process import Worker
     from aether_protocol.worker.supervisor import WorkerNews
 
+_OF_SERVERS: Final = {
+    "servers": "--server", "token": "--token", "grpc": "--grpc", "cache": "--cache", "cache_size": "--cache-size",
+}  # fmt: skip
+_OF_BROKERS: Final = {"secrets": "--secrets-file", "artifacts": "--artifacts"}
 _COLORS: Final = {"connected": "green", "back": "green", "away": "yellow", "stopping": "red"}
 _BAD: Final = frozenset({"away", "stopping"})  # said also with --quiet
 
@@ -84,6 +91,21 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
                help="The server, http://HOST:PORT or https://...; by default AETHER_SERVER, or url of [server] in aether.toml. "
                     "Several are tried in turn."),
     ] = ()
+    broker: Annotated[
+        str | None,
+        option("--broker", metavar="URL",
+               help="Work for the engines behind this broker (nats://HOST:PORT), in place of a server."),
+    ] = None
+    secrets: Annotated[
+        tuple[str, ...],
+        option("--secrets-file", type=Location(exists=True), multiple=True, metavar="FILE",
+               help="With --broker: a file with secrets, or a folder of them, that tasks may use; nobody sends them here."),
+    ] = ()
+    artifacts: Annotated[
+        str,
+        option("--artifacts", metavar="URL", default="",
+               help="With --broker: the repository of artifacts, by the URL that the engines use (folder:///mnt/shared)."),
+    ] = ""
     token: Annotated[
         str | None,
         option("--token", envvar="AETHER_TOKEN", metavar="TOKEN",
@@ -143,37 +165,33 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
 
 def work(options: WorkerOptions) -> int:
     """Work until a signal comes and what runs has ended. Raises UsageError where the server refuses this worker."""
-    from aether_protocol.cli.serving import require_server
-
-    require_server("aether worker")
     from aether_protocol.assembly.tracing import FLUSH_S, WORKER, configured_tracer
-    from aether_protocol.cli.options import named_server
     from aether_protocol.cli.process import log_to
     from aether_protocol.cli.render.journal import JournalHandler
     from aether_protocol.engine.clock import WallClock
-    from aether_protocol.worker.process import Worker
 
+    _check(options)
+    if options.broker is None:
+        from aether_protocol.cli.serving import require_server
+
+        require_server("aether worker")
     now = WallClock().now
     if not debugs():
         log_to(JournalHandler(now))
     tracer = configured_tracer(configuration(), WORKER)
-    worker = Worker(
-        options.servers or (named_server(None),),
-        name=options.name,
-        token=options.token,
-        slots=_slots(options.slots),
-        labels=dict(pair.split("=", 1) for pair in options.labels),
-        pool=options.pool,
-        executors=_listed(options.executors),
-        modules=options.modules,
-        cache=options.cache,
-        cache_bytes=options.cache_size,
-        log_bytes=options.spool_size,
-        grpc=options.grpc,
-        grace_s=options.grace,
-        report=lambda news: _report(news, now()),
-        tracer=tracer,
-    )
+    shared: dict[str, Any] = {
+        "name": options.name,
+        "slots": _slots(options.slots),
+        "labels": dict(pair.split("=", 1) for pair in options.labels),
+        "pool": options.pool,
+        "executors": _listed(options.executors),
+        "modules": options.modules,
+        "log_bytes": options.spool_size,
+        "grace_s": options.grace,
+        "report": lambda news: _report(news, now()),
+        "tracer": tracer,
+    }
+    worker = _server_worker(options, shared) if options.broker is None else _broker_worker(options.broker, options, shared)
     messages.note(f"worker {worker.hello.worker!r} for {', '.join(worker.urls)}: {worker.hello.slots['tasks']} tasks at a time")
     try:
         worker.run()
@@ -182,6 +200,43 @@ def work(options: WorkerOptions) -> int:
             tracer.close(FLUSH_S)
     messages.note("the worker ends")
     return FINE
+
+
+def _server_worker(options: WorkerOptions, shared: dict[str, Any]) -> Worker:
+    from aether_protocol.cli.options import named_server
+    from aether_protocol.worker.process import Worker
+
+    return Worker(
+        options.servers or (named_server(None),),
+        token=options.token,
+        cache=options.cache,
+        cache_bytes=options.cache_size,
+        grpc=options.grpc,
+        **shared,
+    )
+
+
+def _broker_worker(url: str, options: WorkerOptions, shared: dict[str, Any]) -> NatsWorker:
+    from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
+    from aether_protocol.assembly.broker_urls import check_broker_url
+    from aether_protocol.assembly.parts import secret_providers, with_shared
+
+    check_broker_url(url, for_worker=True)
+    from aether_protocol.worker.nats.process import NatsWorker
+
+    named = configuration().secrets
+    given = [*(options.secrets or named.files), *named.providers]
+    providers = with_shared([*secret_providers(given), EnvironmentSecrets()], named.shared)
+    return NatsWorker(url, secrets=providers, artifacts=options.artifacts, **shared)
+
+
+def _check(options: WorkerOptions) -> None:
+    """Raise UsageError for options that say nothing with the others."""
+    context = click.get_current_context()
+    for field, flag in _OF_SERVERS.items() if options.broker is not None else _OF_BROKERS.items():
+        if context.get_parameter_source(field) is click.core.ParameterSource.COMMANDLINE:
+            other = "--broker" if options.broker is not None else "a server"
+            raise UsageError(f"{flag} says nothing to a worker for {other}", hint=f"leave {flag} out")
 
 
 def _report(news: WorkerNews, now: int) -> None:

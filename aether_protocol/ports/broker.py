@@ -7,7 +7,7 @@ answer, not an exception: what it cannot take is refused, stays in the engine, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.secrets import SecretProvider
+from aether_protocol.ports.store.fleet import ServerTerm
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 
 Holding = Literal["held", "lost", "unknown"]
@@ -126,7 +127,8 @@ class BrokerParts(Struct, frozen=True):
 
     `executors` by type, each loaded as it is looked up; `concurrency` attempts at once (None: no limit); `stager` lays
     artifacts down and keeps them; `secrets` are asked in order; `notifiers` by name are for executors. `artifacts` is the URL
-    by which workers on other machines open the repository of artifacts; empty: they cannot.
+    by which workers on other machines open the repository of artifacts; empty: they cannot. `begin_term` begins a term of
+    service at the store, whose key is the same for all engines of that store.
     """
 
     clock: Clock
@@ -136,3 +138,4 @@ class BrokerParts(Struct, frozen=True):
     secrets: Sequence[SecretProvider] = ()
     notifiers: Mapping[str, Notifier] = {}
     artifacts: str = ""
+    begin_term: Callable[[], Awaitable[ServerTerm]] | None = None

@@ -35,7 +35,7 @@ from aether_protocol.assembly import Engine, build_engine
 from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place, shared_place
 from aether_protocol.assembly.broker_urls import shown_broker
 from aether_protocol.assembly.parts import broker_part
-from aether_protocol.assembly.stores import workspaces_root
+from aether_protocol.assembly.stores import begin_term, workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.schedule_runner import ScheduleRunner
 from aether_protocol.errors import BusyError, PortError, UsageError
@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from aether_protocol.server.oidc.provider import OidcProvider, OidcSettings
 
 STREAMS_S: Final = 2  # how long open connections may take to end
-KEY_BYTES: Final = 32
 _EVERYWHERE: Final = ("0.0.0.0", "::", "")
 BEATS: Final = 10  # of a worker in a lease
 
@@ -222,7 +221,7 @@ class ServerHost:
             self._tokens = StoredTokens(store.tokens, WallClock())
             known = settings.oidc is not None or bool(await store.tokens.list())  # also where all of them were revoked
             self.access = self._rules(self._tokens if known else None)
-            term = await store.fleet.begin_term(os.urandom(KEY_BYTES))
+            term = await begin_term(store)
             artifacts = artifacts_of(store)
             self.engine = await build_engine(
                 store=store if self._metrics is None else Measured(store, self._metrics),

@@ -136,10 +136,7 @@ class Worker:
             report=self._report,
             tracer=self._tracer,
         )
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
-            for number in _SIGNALS:
-                loop.add_signal_handler(number, self.drain)
+        drain_at_signals(self.drain)
         await self._supervisor.run()
 
     def _way_to(self, url: str) -> ServerTransport:
@@ -155,6 +152,14 @@ class Worker:
         """Take no more work; called again, return at once what has not ended."""
         if self._supervisor is not None:
             self._supervisor.drain(0.0 if self._supervisor.is_draining else None)
+
+
+def drain_at_signals(drain: Callable[[], None]) -> None:
+    """Call `drain` at each signal that asks this process to leave."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError, ValueError):  # not the main thread: its caller drains
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, drain)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -75,6 +75,18 @@ class WorkerNews(Struct, frozen=True, gc=False):
     text: str
 
 
+class PollGate(Protocol):
+    """Says when a supervisor asks for work, and for how much: where several share what a worker has."""
+
+    async def turn(self, free: int) -> int:
+        """Wait until work is to be asked for; how many attempts, `free` at most, which are kept for it until `done`."""
+        ...
+
+    def done(self, asked: int, given: int) -> None:
+        """What was asked for was answered with so many attempts, and these have begun."""
+        ...
+
+
 def _log_news(news: WorkerNews) -> None:
     _log.log(logging.WARNING if news.kind in ("away", "stopping") else logging.INFO, "%s", news.text)
 
@@ -92,6 +104,7 @@ class Supervisor:
         clock: the time of leases, beats and pauses; it must never jump. That of this machine unless given.
         report: called with what becomes of the worker; it is logged unless given.
         tracer: takes the spans of deliveries; None: they are not traced.
+        gate: says when to ask for work; None: whenever there is a free slot.
 
     `held`: the deliveries that it has.
     """
@@ -108,7 +121,10 @@ class Supervisor:
         clock: Clock | None = None,
         report: Callable[[WorkerNews], None] | None = None,
         tracer: Tracer | None = None,
+        gate: PollGate | None = None,
     ) -> None:
+        self._gate = gate
+        self._beat_now = asyncio.Event()
         self._report = report or _log_news
         self._is_away = False  # the server does not answer, which was reported
         self._transport = transport
@@ -188,6 +204,10 @@ class Supervisor:
         self._draining.set()
         self.held.freed.set()
 
+    def beat_now(self) -> None:
+        """Beat at once: the server has something to say."""
+        self._beat_now.set()
+
     def _is_over(self) -> bool:
         return self._drain_until is not None and not self.held and self._outbox.is_empty()
 
@@ -253,26 +273,32 @@ class Supervisor:
                 self.held.freed.clear()
                 await self.held.freed.wait()
                 continue
+            if self._gate is not None:
+                free = await self._gate.turn(free)
+            given = 0
             self._poll += 1
             poll = Poll(poll=self._poll, free=free, holding=self.held.tokens)
             sent = self._clock.now()
             wait_s = (self._welcome.poll_ms if self._welcome else 25_000) / 1000
             try:
                 orders = await self._transport.poll(self._session, poll, wait_s)
+                pause = self._settings.retry_s
+                self._settled = poll.poll
+                self._answered(sent)
+                given = len(orders.work)
+                self._obey(orders)
             except TransportError as error:
                 _log.debug("a poll was not answered: %s", error.message)
                 self._settled = poll.poll  # what it may have brought is given out again at the next beat
                 await self._pause(pause)
                 pause = min(pause * 2, self._settings.longest_retry_s)
-                continue
-            pause = self._settings.retry_s
-            self._settled = poll.poll
-            self._answered(sent)
-            self._obey(orders)
+            finally:
+                if self._gate is not None:
+                    self._gate.done(free, given)
 
     async def _beat_loop(self, welcome: Welcome) -> None:
         while True:
-            await self._clock.sleep(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
+            await self._beat_due(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
             sent = self._clock.now()
             beat = BeatMessage(poll=self._settled, holding=self.held.tokens)
             try:
@@ -282,6 +308,14 @@ class Supervisor:
                 continue
             self._answered(sent)
             self._obey(orders)
+
+    async def _beat_due(self, seconds: float) -> None:
+        alarm = self._clock.call_at(self._clock.now() + round(seconds * _SECOND), self._beat_now.set)
+        try:
+            await self._beat_now.wait()
+        finally:
+            alarm.cancel()
+            self._beat_now.clear()
 
     async def _report_loop(self) -> None:
         pause = self._settings.retry_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aether_protocol.ports.wire import ERROR, TaskAssignment, TaskResult
+from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
 
 _HOW: Final = "name the repository by a URL on both sides, like sqlite:runs.db?artifacts=folder:///mnt/shared"
 
@@ -40,6 +40,6 @@ def too_large(size: int, limit: int, of: str) -> str:
     return f"it takes {size} bytes to send, and {of} takes {limit}: {hint}"
 
 
-def refusal(assignment: TaskAssignment, reason: str) -> TaskResult:
+def refusal(ref: AttemptRef, reason: str) -> TaskResult:
     """The result of an attempt that is not sent: an Error with the reason."""
-    return TaskResult(assignment.ref, ERROR, f"the task cannot be sent to a worker: {reason}")
+    return TaskResult(ref, ERROR, f"the task cannot be sent to a worker: {reason}")

