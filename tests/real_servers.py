@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 
+from tests import nats_server
 from tests.postgres import VARIABLE, binaries, described
 
 
@@ -16,7 +17,8 @@ def main() -> int:
     pool = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     print(f"PostgreSQL: {described()}")
     print(f"PgBouncer: {pool or 'none (Debian: pgbouncer); the refusal of pools is not tested against it'}")
-    missing = not os.environ.get(VARIABLE) and binaries() is None
+    print(f"NATS: {nats_server.described()}")
+    missing = (not os.environ.get(VARIABLE) and binaries() is None) or nats_server.program() is None
     return 1 if missing and os.environ.get("CI") else 0
 
 

@@ -99,7 +99,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     secrets: Annotated[
         tuple[str, ...],
         option("--secrets-file", type=Location(exists=True), multiple=True, metavar="FILE",
-               help="With --broker: a file with secrets, or a folder of them, that tasks may use; nobody sends them here."),
+               help="With --broker: a file with secrets, or a folder of them, that tasks may use; none is sent here."),
     ] = ()
     artifacts: Annotated[
         str,

@@ -106,7 +106,7 @@ class Supervisor:
         tracer: takes the spans of deliveries; None: they are not traced.
         gate: says when to ask for work; None: whenever there is a free slot.
 
-    `held`: the deliveries that it has.
+    `held`: the deliveries that it has. `nudged`: set it, and the next beat comes at once.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Supervisor:
         gate: PollGate | None = None,
     ) -> None:
         self._gate = gate
-        self._beat_now = asyncio.Event()
+        self.nudged = asyncio.Event()
         self._report = report or _log_news
         self._is_away = False  # the server does not answer, which was reported
         self._transport = transport
@@ -203,10 +203,6 @@ class Supervisor:
             self._report(WorkerNews("draining", f"no more work is taken; attempts that still run: {self.running}"))
         self._draining.set()
         self.held.freed.set()
-
-    def beat_now(self) -> None:
-        """Beat at once: the server has something to say."""
-        self._beat_now.set()
 
     def _is_over(self) -> bool:
         return self._drain_until is not None and not self.held and self._outbox.is_empty()
@@ -298,7 +294,7 @@ class Supervisor:
 
     async def _beat_loop(self, welcome: Welcome) -> None:
         while True:
-            await self._beat_due(welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
+            await _set_within(self._clock, self.nudged, welcome.beat_ms / 1000 * (0.9 + 0.2 * self._chance.random()))
             sent = self._clock.now()
             beat = BeatMessage(poll=self._settled, holding=self.held.tokens)
             try:
@@ -308,14 +304,6 @@ class Supervisor:
                 continue
             self._answered(sent)
             self._obey(orders)
-
-    async def _beat_due(self, seconds: float) -> None:
-        alarm = self._clock.call_at(self._clock.now() + round(seconds * _SECOND), self._beat_now.set)
-        try:
-            await self._beat_now.wait()
-        finally:
-            alarm.cancel()
-            self._beat_now.clear()
 
     async def _report_loop(self) -> None:
         pause = self._settings.retry_s
@@ -473,3 +461,13 @@ class Supervisor:
 
     async def _pause(self, seconds: float) -> None:
         await self._clock.sleep(seconds * (0.5 + self._chance.random()))
+
+
+async def _set_within(clock: Clock, event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, or for so long."""
+    alarm = clock.call_at(clock.now() + round(seconds * _SECOND), event.set)
+    try:
+        await event.wait()
+    finally:
+        alarm.cancel()
+        event.clear()

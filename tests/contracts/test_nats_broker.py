@@ -43,9 +43,9 @@ class NatsSite:
 
     def begin_worker(self, *more: str) -> subprocess.Popen[bytes]:
         words = ["--broker", self.url, "--slots", str(self.slots), "--import", "aether_protocol.testing.probe", *more]
-        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
         command = [sys.executable, "-m", "aether_protocol.cli", "worker", *words]
-        made = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
+            made = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.workers.append(made)
         return made
 

@@ -10,6 +10,8 @@ is for other servers, `fleet_view` and `pools` show operators and autoscalers wh
 `futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
 reports what such calls return, `unserved` says what workers without a server cannot be given.
 
+`nats` lets workers call in through NATS, where they serve many engines and no server is needed.
+
 A broker whose workers are elsewhere differs in three things: its queue may be away (what it does not take is refused, and
 offered again later), its attempts outlive the engine (`held` tells the next engine which, `release` lets them run on), and what
 it delivers may come late, twice or in another order. The suites of `aether_protocol.testing.contracts` (`broker`, and
@@ -21,5 +23,5 @@ Modules by role:
     this process       local
     workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere
     what is shown      fleet_view, pools
-    other engines      futures, endings, unserved
+    other engines      futures, endings, nats, unserved
 """

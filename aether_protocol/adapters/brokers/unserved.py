@@ -40,6 +40,11 @@ def too_large(size: int, limit: int, of: str) -> str:
     return f"it takes {size} bytes to send, and {of} takes {limit}: {hint}"
 
 
-def refusal(ref: AttemptRef, reason: str) -> TaskResult:
+def refusal(assignment: TaskAssignment, reason: str) -> TaskResult:
     """The result of an attempt that is not sent: an Error with the reason."""
+    return refused(assignment.ref, reason)
+
+
+def refused(ref: AttemptRef, reason: str) -> TaskResult:
+    """`refusal`, of the attempt with this name."""
     return TaskResult(ref, ERROR, f"the task cannot be sent to a worker: {reason}")

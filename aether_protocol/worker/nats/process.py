@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aether_protocol.adapters.brokers.nats.calls import Caller
+from aether_protocol.adapters.brokers.nats.calls import NatsCaller
 from aether_protocol.adapters.brokers.nats.link import NatsLink, read_nats_url, require_reachable
 from aether_protocol.adapters.brokers.nats.subjects import Announcement, Ticket, Wanted, consumer_of
 from aether_protocol.assembly.broker_urls import shown_broker
@@ -106,7 +106,7 @@ class NatsWorker:
         self._tracer = tracer
         self._clock = SystemClock()
         self._link = NatsLink(self._url, f"aether-worker {self.hello.worker}")
-        self._caller = Caller(self._link)
+        self._caller = NatsCaller(self._link)
         self._slots = SharedSlots(self.hello.slots["tasks"])
         self._engines = Engines(self._clock.now)
         self._sides: dict[tuple[str, str], _Side] = {}
@@ -269,7 +269,7 @@ class NatsWorker:
 
     async def _look_after(self, key: tuple[str, str], supervisor: Supervisor, instance: str) -> None:
         async def nudged(_: Msg) -> None:
-            supervisor.beat_now()
+            supervisor.nudged.set()
 
         try:
             await self._link.subscribe(self._link.names.worker(instance), nudged)

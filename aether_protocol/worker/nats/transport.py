@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from aether_protocol.adapters.brokers.nats.calls import Caller, NobodyThereError
+from aether_protocol.adapters.brokers.nats.calls import NatsCaller, NobodyThereError
 from aether_protocol.adapters.brokers.nats.frames import MOST_BYTES
-from aether_protocol.adapters.brokers.nats.subjects import Names
+from aether_protocol.adapters.brokers.nats.subjects import NatsNames
 from aether_protocol.adapters.brokers.unserved import too_large
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import MissingSecretError, SecretBook, SecretsAwayError
@@ -50,8 +50,8 @@ class NatsTransport:
 
     def __init__(
         self,
-        caller: Caller,
-        names: Names,
+        caller: NatsCaller,
+        names: NatsNames,
         engines: Engines,
         at: tuple[str, str],
         *,

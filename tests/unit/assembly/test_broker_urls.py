@@ -74,7 +74,7 @@ def test_artifacts_need_a_place_that_both_sides_name() -> None:
 
 def test_a_refusal_is_an_error_of_that_attempt_with_the_reason() -> None:
     task = work(1)
-    result = refusal(task.ref, too_large(2_000_000, 1_048_576, "NATS"))
+    result = refusal(task, too_large(2_000_000, 1_048_576, "NATS"))
     assert (result.ref, result.code) == (task.ref, 3)
     assert "2000000 bytes" in result.message
     assert "NATS takes 1048576" in result.message

@@ -1,4 +1,4 @@
-"""The broker behind NATS: engines on one side, workers of any number on the other, and no server of ours between them.
+"""The broker behind NATS: engines on one side, workers of any number on the other, and no server between them.
 
 **Where the queue is.** In the engine, in memory, derived from the log: `adapters.brokers.workers` with its `fleet`, as where
 workers call a server over HTTP. So priority, fairness, cancel, leases, blame and reattachment are the same. What NATS has may
@@ -16,7 +16,7 @@ takes. Results are kept, and sent again, until E has recorded them; where E is g
 **site**, known by the key of its tokens) gets them.
 
 **Who is there.** Engines announce themselves, and which subjects they use, when they begin, when that changes, each ANNOUNCE_S,
-and when a worker asks. Streams and consumers are made by those who need them first, again after a wipe.
+and when a worker asks. Streams and consumers are made by the side that needs them first, and again after a wipe.
 
     subjects   names, and what tickets and announcements say
     frames     messages of any length

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from aether_protocol.adapters.brokers.nats.calls import Answer, Answerer, Call
+from aether_protocol.adapters.brokers.nats.calls import Answer, Answerer, EngineCall
 from aether_protocol.adapters.brokers.nats.frames import MOST_BYTES
 from aether_protocol.adapters.brokers.nats.link import NatsLink, NatsUrl, read_nats_url, require_reachable
 from aether_protocol.adapters.brokers.nats.subjects import Announcement, Ticket, Wanted
-from aether_protocol.adapters.brokers.unserved import refusal, too_large, why_not
+from aether_protocol.adapters.brokers.unserved import refusal, refused, too_large, why_not
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.fleet import commands as c
@@ -81,10 +81,10 @@ class NatsBroker:
             if reason is None:
                 fit.append(task)
             else:
-                self._sink.finished(refusal(task.ref, reason))
-        refused = await self.workers.dispatch(fit)
+                self._sink.finished(refusal(task, reason))
+        answer = await self.workers.dispatch(fit)
         self._wake()
-        return refused
+        return answer
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         await self._connected().stop(refs)
@@ -213,7 +213,7 @@ class NatsBroker:
             if session is not None:
                 self._do(self._link.publish(self._link.names.worker(session.instance), command.session.encode()))
 
-    async def _serve(self, call: Call) -> Answer:
+    async def _serve(self, call: EngineCall) -> Answer:
         if self.workers is None:
             return Answer(fault="the engine is not ready", later=True)
         try:
@@ -230,7 +230,7 @@ class NatsBroker:
         self._wake()
         return Answer(msgspec.Raw(_encode(said)))
 
-    async def _said(self, workers: WorkerBroker, call: Call) -> Any:
+    async def _said(self, workers: WorkerBroker, call: EngineCall) -> Any:
         decode = msgspec.json.decode
         match call.do:
             case "hello":
@@ -262,7 +262,7 @@ class NatsBroker:
                 run_id, _, path = str(named["taskRunId"]).partition("/")
                 ref = AttemptRef(run_id, path, named["attempt"], named["epoch"])
                 await workers.stop([ref])
-                self._sink.finished(refusal(ref, too_large(takes, MOST_BYTES, "the broker")))
+                self._sink.finished(refused(ref, too_large(takes, MOST_BYTES, "the broker")))
             elif size + takes <= limit:
                 kept.append(item)
                 size += takes

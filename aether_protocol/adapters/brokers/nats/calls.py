@@ -25,7 +25,7 @@ class NobodyThereError(PortError):
     """Nothing answers under that subject."""
 
 
-class Call(Struct, array_like=True, gc=False):
+class EngineCall(Struct, array_like=True, gc=False):
     """A request: what is to be done, for which session, and with what."""
 
     do: str
@@ -43,7 +43,7 @@ class Answer(Struct, omit_defaults=True, gc=False):
     later: bool = False
 
 
-class Caller:
+class NatsCaller:
     """Sends requests, and finds their answers."""
 
     def __init__(self, link: NatsLink) -> None:
@@ -77,7 +77,7 @@ class Caller:
             NobodyThereError: nothing answers under that subject.
             UsageError: the message is longer than any may be.
         """
-        data = _encode(Call(do, session, msgspec.Raw(_encode(message))))
+        data = _encode(EngineCall(do, session, msgspec.Raw(_encode(message))))
         if len(data) > MOST_BYTES:
             raise UsageError(too_large(len(data), MOST_BYTES, "the broker"))
         if not self._link.is_up:
@@ -98,7 +98,7 @@ class Caller:
 class Answerer:
     """Takes requests, and sends their answers."""
 
-    def __init__(self, link: NatsLink, serve: Callable[[Call], Awaitable[Answer]]) -> None:
+    def __init__(self, link: NatsLink, serve: Callable[[EngineCall], Awaitable[Answer]]) -> None:
         self._link = link
         self._serve = serve
         self._parts = Parts()
@@ -118,7 +118,7 @@ class Answerer:
 
     async def _answer(self, whole: bytes, reply: str) -> None:
         try:
-            call = msgspec.json.decode(whole, type=Call)
+            call = msgspec.json.decode(whole, type=EngineCall)
         except msgspec.MsgspecError as error:
             answer = Answer(fault=f"the request does not fit: {error}")
         else:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
-from aether_protocol.adapters.brokers.nats.subjects import Names, consumer_of
+from aether_protocol.adapters.brokers.nats.subjects import NatsNames, consumer_of
 from aether_protocol.errors import PortError, UsageError, why
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class NatsUrl(Struct, frozen=True):
     server: str
     host: str
     port: int
-    names: Names
+    names: NatsNames
     lease_s: float = 30.0
 
 
@@ -65,7 +65,7 @@ def read_nats_url(url: str) -> NatsUrl:
     if not prefix.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"the prefix {prefix!r} is not letters, digits, - and _", hint=hint)
     server = f"{parts.scheme}://{parts.netloc}" if parts.port else f"{parts.scheme}://{parts.netloc}:{PORT}"
-    return NatsUrl(server, host, port, Names(prefix), lease_s)
+    return NatsUrl(server, host, port, NatsNames(prefix), lease_s)
 
 
 def require_reachable(url: NatsUrl) -> None:

@@ -16,7 +16,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]")
 _MOST_PRIORITY: Final = 1000
 
 
-class Names(Struct, frozen=True):
+class NatsNames(Struct, frozen=True):
     """The names of an installation. NATS keeps several apart, each with its prefix."""
 
     prefix: str = "aether"
