@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 
-from tests import nats_server
+from tests import nats_server, redis_server
 from tests.postgres import VARIABLE, binaries, described
 
 
@@ -18,7 +18,9 @@ def main() -> int:
     print(f"PostgreSQL: {described()}")
     print(f"PgBouncer: {pool or 'none (Debian: pgbouncer); the refusal of pools is not tested against it'}")
     print(f"NATS: {nats_server.described()}")
+    print(f"Redis: {redis_server.described()}")
     missing = (not os.environ.get(VARIABLE) and binaries() is None) or nats_server.program() is None
+    missing |= shutil.which(redis_server.PROGRAM) is None
     return 1 if missing and os.environ.get("CI") else 0
 
 

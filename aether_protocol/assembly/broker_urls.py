@@ -35,6 +35,8 @@ class BrokerKind(Struct, frozen=True):
 KINDS: Final[Mapping[str, BrokerKind]] = MappingProxyType(
     {
         "nats": BrokerKind("nats", ("nats",), "nats://HOST:PORT", serves=True),
+        "celery+redis": BrokerKind("celery", ("celery", "redis"), "celery+redis://HOST"),
+        "celery+rediss": BrokerKind("celery", ("celery", "redis"), "celery+rediss://HOST"),
     }
 )
 

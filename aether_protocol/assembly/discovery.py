@@ -65,6 +65,8 @@ BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
         "brokers": {
             "local": f"{PACKAGE}.assembly.parts:local_broker",
             "nats": f"{_ADAPTERS}.brokers.nats.broker:broker_of_url",
+            "celery+redis": f"{_ADAPTERS}.brokers.celery.broker:broker_of_url",
+            "celery+rediss": f"{_ADAPTERS}.brokers.celery.broker:broker_of_url",
         },
         "secrets": {
             "environment": f"{_ADAPTERS}.secrets.environment:environment_of_url",

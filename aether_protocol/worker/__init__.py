@@ -20,7 +20,8 @@ than 2 s.
 server.
 
 Where another engine has the processes (a pool, a cluster), its calls carry attempts out by `hosted`, with the same children.
-A worker of many engines behind NATS is `nats`: one pool, and a supervisor for each engine.
+A worker of many engines behind NATS is `nats`: one pool, and a supervisor for each engine. A process of
+Celery carries attempts out by `celery`.
 
 Modules by role:
 
@@ -28,7 +29,7 @@ Modules by role:
     children    pool, processes, batches, pipes, child, offers
     transport   transport, http, grpc, turns, direct
     artifacts   artifacts, http_artifacts, cache
-    elsewhere   hosted, nats
+    elsewhere   hosted, celery, nats
 """
 
 from __future__ import annotations

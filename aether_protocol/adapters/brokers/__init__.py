@@ -8,7 +8,8 @@ its deliveries, `worker_reports`, `worker_results` and `worker_logs` take in wha
 is for other servers, `fleet_view` and `pools` show operators and autoscalers what there is.
 
 `futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
-reports what such calls return, `unserved` says what workers without a server cannot be given.
+reports what such calls return, `unserved` says what workers without a server cannot be given. `celery` gives them to a fleet of
+Celery workers, by a table in Redis.
 
 `nats` lets workers call in through NATS, where they serve many engines and no server is needed.
 
@@ -23,5 +24,5 @@ Modules by role:
     this process       local
     workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere
     what is shown      fleet_view, pools
-    other engines      futures, endings, nats, unserved
+    other engines      celery, futures, endings, nats, unserved
 """
