@@ -38,7 +38,8 @@ class RemoteClient:
     """See `service.client.Client`.
 
     Args:
-        url: where the server is: `http://HOST:PORT` or `https://...`.
+        url: where the server is: `http://HOST:PORT` or `https://...`; several servers of one store with commas between them:
+            where one does not answer the next is asked.
         token: whose bearer asks; None for a server without authentication.
         verify: an SSL context, where the system's does not do.
         patience_s: how long feeds, waits and `submit_once` put up with a server that is away.

@@ -54,7 +54,8 @@ class ServerCalls:
         notify: Callable[[str], None] | None = None,
     ) -> None:
         self._httpx = _library()
-        self.url = check_server_url(url, None if token is None else "the token")
+        self._urls = [check_server_url(one.strip(), None if token is None else "the token") for one in url.split(",")]
+        self.url = self._urls[0]  # where the next request goes
         self._outage = _Outage(patience_s, notify)
         headers = {"content-type": "application/json"}
         if token is not None:
@@ -190,14 +191,19 @@ class ServerCalls:
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
     ) -> Any:
-        try:
-            answer = await self._client.request(
-                method, path, params=_given(parameters), content=body, headers=headers, timeout=ANSWER_S + wait_s
-            )
-        except self._httpx.HTTPError as error:
-            raise self._away(error) from error
-        await self._check(path, answer)
-        return answer
+        for _ in self._urls:
+            try:
+                answer = await self._client.request(
+                    method, path, params=_given(parameters), content=body, headers=headers, timeout=ANSWER_S + wait_s
+                )
+            except self._httpx.HTTPError as error:
+                away = self._away(error)
+                if away.unsent:
+                    continue  # nothing was asked yet: the next server may be
+                raise away from error
+            await self._check(path, answer)
+            return answer
+        raise away
 
     async def _check(self, path: str, answer: Any) -> None:
         """Raise what the server refuses."""
@@ -210,6 +216,7 @@ class ServerCalls:
             document = None
         error = read_problem(status, document, self._whose(path))
         if status in _AWAY and isinstance(error, PortError):
+            self._turn()
             raise ServerAwayError(error.message, hint=error.hint)
         raise error
 
@@ -233,7 +240,13 @@ class ServerCalls:
         usual = "is it running? --server (or AETHER_SERVER) names another"
         away = ServerAwayError(f"the server {self.url} cannot be reached: {reason}", hint=hint or usual)
         away.unsent = isinstance(error, self._httpx.ConnectError | self._httpx.ConnectTimeout)
+        self._turn()
         return away
+
+    def _turn(self) -> None:
+        """Ask the next server from now on: of one store, each answers for all runs."""
+        self.url = self._urls[(self._urls.index(self.url) + 1) % len(self._urls)]
+        self._client.base_url = self.url
 
 
 class ServerAwayError(PortError):
