@@ -132,6 +132,8 @@ class RunEngine:
     async def __aenter__(self) -> Self:
         self.guard.enter()
         self._driver.start()
+        if self._store.durable:
+            await self._store.mailbox.listen(self.check_mailbox)
         return self
 
     async def __aexit__(

@@ -9,6 +9,7 @@ store where the run may use secrets: only the engine knows what is to be masked 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -158,6 +159,8 @@ async def _sealed(store: Store, clock: Clock, run_id: str, question: Question) -
 
 async def _answer(store: Store, clock: Clock, run_id: str, question: Question) -> dict[str, Json]:
     """Post a question and wait for the answer. Raises BusyError where there is none in time."""
+    heard = asyncio.Event()
+    deaf = await store.mailbox.listen(heard.set)
     number = await store.mailbox.post(run_id, question)
     end = clock.now() + PATIENCE_US
     try:
@@ -168,8 +171,16 @@ async def _answer(store: Store, clock: Clock, run_id: str, question: Question) -
             if clock.now() >= end + PATIENCE_US:
                 hint = "look at the run before you ask again: it may still be done"
                 raise BusyError(f"the engine of run {run_id!r} was asked and does not answer", hint=hint)
-            await clock.sleep(LOOK_S)
+            if deaf is None:
+                await clock.sleep(LOOK_S)
+            else:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(heard.wait(), LOOK_S)
+                heard.clear()
     except asyncio.CancelledError:
         await store.mailbox.withdraw(number)
         raise
+    finally:
+        if deaf is not None:
+            deaf()
     return answer if isinstance(answer, dict) else {}

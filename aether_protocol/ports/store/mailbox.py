@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -34,6 +35,14 @@ class MailboxStore(Protocol):
 
     async def answer(self, id_: int) -> Json | None:
         """The answer, once it is there; reading it ends the request. None: not yet."""
+        ...
+
+    async def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
+        """Call `heard` soon after something may have been asked or answered, until what is returned is called.
+
+        A hint: it may come for nothing, or not at all, so that who listens still looks now and then. None: this store gives
+        none.
+        """
         ...
 
     async def withdraw(self, id_: int) -> bool:

@@ -6,7 +6,7 @@ these namespaces. What engines do with a store (claim, append, decide) is not do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
@@ -210,6 +210,9 @@ class _ScopedMailbox:
 
     async def answer(self, id_: int) -> Json | None:
         return await self._inner.answer(id_) if id_ in self._asked else None
+
+    async def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
+        return await self._inner.listen(heard)  # that something was asked somewhere says nothing
 
     async def withdraw(self, id_: int) -> bool:
         return id_ in self._asked and await self._inner.withdraw(id_)

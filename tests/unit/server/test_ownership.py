@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 
+from aether_protocol.ports.store.schedules import FireRecord
 from aether_protocol.server.host import ServerHost
 from aether_protocol.service import client_of
+from aether_protocol.service.documents.texts import DocumentText
 from tests.postgres import database_url
 from tests.unit.server.test_host import document, ended, hosting
 
@@ -126,5 +130,49 @@ def test_a_run_that_has_just_begun_here_is_not_released(tmp_path: Path) -> None:
             one.engine.driven.release(1)
             await until(lambda: not one.engine.drives(run), 1)
             await until(lambda: one.engine.drives(run))  # a server that is alone takes it again
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-148")
+def test_a_request_to_another_server_over_postgres_waits_for_no_beat() -> None:
+    async def go() -> None:
+        url = database_url()
+        async with hosting(url) as one, hosting(url) as other:
+            took: list[float] = []
+            for _ in range(5):
+                run = await one.engine.submit(suspends())
+                await until(lambda run=run: one.engine.driven.state(run).phase == "Suspended")  # type: ignore[misc]
+                began = time.monotonic()
+                await client_of(other.engine).control.cancel(run)
+                took.append(time.monotonic() - began)
+            assert sorted(took)[2] < 0.5, "a beat is a second"
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-148")
+def test_what_was_due_on_a_schedule_is_started_once_by_servers_that_come_at_once(url: str) -> None:
+    async def go() -> None:
+        spec = {"schedule": "* * * * *", "startingDeadlineSeconds": 300, "workflowSpec": suspends()["spec"]}
+        text = json.dumps({"apiVersion": "aether/v1", "kind": "CronWorkflow", "metadata": {"name": "often"}, "spec": spec})
+        async with hosting(url, cron=False) as first:
+            await client_of(first.engine).schedules.apply([DocumentText("often.yaml", text)])
+            schedules = first.engine.store.schedules
+            assert schedules is not None
+            schedule = await schedules.get("default", "often")
+            assert schedule is not None
+            assert schedule.next_at is not None
+            before = replace(schedule, seen=schedule.seen - 120_000_000, next_at=schedule.next_at - 120_000_000)
+            await schedules.put(before, await schedules.plan("default", "often"))
+        async with hosting(url) as one, hosting(url), hosting(url) as other:
+            client = client_of(one.engine)
+            fires: list[FireRecord] = []
+            end = time.monotonic() + 30
+            while not fires and time.monotonic() < end:
+                await asyncio.sleep(1)
+                fires = [fire for fire in await client_of(other.engine).schedules.history("default/often") if fire.run_id]
+            assert len(fires) == len({fire.at for fire in fires}) > 0
+            assert len(await client.runs.list()) == len(fires)
 
     asyncio.run(go())

@@ -262,6 +262,9 @@ class MemoryMailbox:
     async def answer(self, id_: int) -> Json | None:
         return self._answers.pop(id_, None)
 
+    async def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
+        return None
+
     async def withdraw(self, id_: int) -> bool:
         return id_ not in self._given and self._requests.pop(id_, None) is not None
 

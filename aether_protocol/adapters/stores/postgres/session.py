@@ -40,6 +40,7 @@ class StoreSession:
         self._connected = asyncio.Event()
         self._sending: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._mail: list[Callable[[], None]] = []
 
     # --- hints ---
 
@@ -69,6 +70,23 @@ class StoreSession:
     async def _notify(self, link: Link) -> None:
         with contextlib.suppress(Exception):  # it is a hint
             await link.said(f'NOTIFY "{self._channel}"')
+
+    # --- the mailbox ---
+
+    @property
+    def mail_channel(self) -> str:
+        """The name of the hints that something was asked of a run, or answered."""
+        return f"{self._channel} mail"
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` with each of these hints, and once the connection was made anew; until what is returned is called."""
+        self._start()
+        self._mail.append(heard)
+        return lambda: self._mail.remove(heard)
+
+    def _hear_mail(self, *_: Any) -> None:
+        for heard in list(self._mail):
+            heard()
 
     # --- the lock of an owner ---
 
@@ -127,11 +145,13 @@ class StoreSession:
             link.connection.add_termination_listener(lambda _, lost=lost: lost.set())
             try:
                 await link.connection.add_listener(self._channel, self._hear)
+                await link.connection.add_listener(self.mail_channel, self._hear_mail)
                 for owner in sorted(self._owners):
                     await self._lock(link, owner)
                 self._link, tries = link, 0
                 self._connected.set()
                 self._woken.set()  # what was missed meanwhile is looked for
+                self._hear_mail()
                 if link.lives:
                     await lost.wait()
             except asyncio.CancelledError:

@@ -11,6 +11,7 @@ from aether_protocol.adapters.stores.postgres.changes import PostgresChanges
 from aether_protocol.adapters.stores.postgres.connections import Connections, Link, Target
 from aether_protocol.adapters.stores.postgres.dialect import PostgresDialect
 from aether_protocol.adapters.stores.postgres.leases import PostgresLeases
+from aether_protocol.adapters.stores.postgres.mailbox import PostgresMailbox
 from aether_protocol.adapters.stores.postgres.runs import PostgresRuns
 from aether_protocol.adapters.stores.postgres.schema import prepare
 from aether_protocol.adapters.stores.postgres.session import StoreSession
@@ -46,6 +47,7 @@ class PostgresStore(SqlFacets):
         self.runs: RunStore = PostgresRuns(dialect, self.records)
         self._leases = PostgresLeases(dialect, SqlLeases(dialect, self.records.forget), self._session)
         self.leases: LeaseStore = self._leases
+        self.mailbox = PostgresMailbox(dialect, self._mailbox, self._session)
         self.changes: ChangeFeed = PostgresChanges(dialect, self._session.hinted)
 
     def _make_upkeep(self) -> UpkeepStore:

@@ -271,6 +271,9 @@ class SqlMailbox:
         await self._db.transact(lambda: change("DELETE FROM requests WHERE id = ?", (id_,)))
         return _read(found[3], id_)
 
+    async def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
+        return None
+
     async def withdraw(self, id_: int) -> bool:
         text = "DELETE FROM requests WHERE id = ? AND given = 0 AND answer IS NULL"
         return await self._db.transact(lambda: change(text, (id_,))) == 1

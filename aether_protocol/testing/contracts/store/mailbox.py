@@ -5,6 +5,9 @@ Law: nothing in this file knows a particular store.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from aether_protocol.ports.store import Request, Store
 from aether_protocol.testing.contracts.store.tools import (
     Contract,
@@ -69,5 +72,28 @@ class MailboxContract(Contract):
             assert [item.id for item in await store.mailbox.requests("successor")] == [asked], "it is not answered yet"
             await store.mailbox.answered(asked, {"done": True})
             assert await store.mailbox.answer(asked) == {"done": True}
+
+        self.play(body)
+
+    def test_who_listens_hears_of_questions_and_answers_where_the_store_gives_hints(self) -> None:
+        async def body(store: Store) -> None:
+            heard = asyncio.Event()
+            deaf = await store.mailbox.listen(heard.set)
+            if deaf is None:
+                return
+            await store.runs.create(new_run("r", owner="a"))
+            other = await self.client(store)
+            for _ in range(100):  # it may be that it does not listen yet
+                number = await other.mailbox.post("r", {"kind": "cancel"})
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(heard.wait(), 0.2)
+                    break
+            assert heard.is_set()
+            heard.clear()
+            await other.mailbox.answered(number, {"done": True})
+            await asyncio.wait_for(heard.wait(), 20)
+            deaf()
+            if other is not store:
+                await other.close()
 
         self.play(body)
