@@ -7,11 +7,14 @@ writes takes a lock by name, or is repeated. A server that is away is waited for
 written before it went is looked for, not written twice. Nothing that others need to be correct is sent by NOTIFY, which may be
 lost (`session`).
 
-    the store as one object, and how one is opened      store
-    connections: opening, errors, patience, poolers     connections
-    the dialect, and transactions                       dialect
-    how a database is set up                            schema
-    how steps are appended; the feed                    runs, changes
-    the session: hints, and the lock of an owner        session, leases
-    description, check and compaction                   upkeep
+Modules by role:
+
+    the store as one object, and how one is opened        store
+    connections: opening, errors, patience, poolers       connections
+    the dialect, transactions, what statements become     dialect, texts
+    how a database is set up                              schema
+    how steps are appended; the feed                      runs, changes
+    the session: hints, and the lock of an owner          session
+    which engine drives which run; requests to it         leases, servers, mailbox
+    description, check and compaction                     upkeep
 """

@@ -1,7 +1,8 @@
 """How a database is set up for a store: the tables of every store in SQL, in the types of PostgreSQL, in a schema of their own.
 
 Law: two that set the same database up at once are fine: one does, under a lock, and the other finds it done. A schema that is
-not ours is not touched, and one of another version is refused as a file would be.
+not ours is not touched. One of a newer version is used where that version says that this one may (`about.usable_since`), so
+that servers can be replaced one by one, and is refused else, as a file would be.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 from aether_protocol.adapters.stores.postgres.connections import OLDEST, Link, Target
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
-from aether_protocol.adapters.stores.sql.schema import FIRST, MIGRATIONS, NEWEST
+from aether_protocol.adapters.stores.sql.schema import FIRST, MIGRATIONS, NEWEST, USABLE_SINCE
 from aether_protocol.errors import PortError, UsageError
 
 # What the tables of all stores are written in, and what it is here, in this order. Texts are compared by their bytes, as in
@@ -34,8 +35,8 @@ _BESIDE: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX steps_change ON steps (change)",
         "ALTER TABLE runs SET (fillfactor = 70)",
         "CREATE TABLE sessions (owner TEXT COLLATE \"C\" PRIMARY KEY, key BIGINT NOT NULL, gone_at BIGINT)",
-        "CREATE TABLE about (version BIGINT NOT NULL)",
-        "INSERT INTO about VALUES (0)",
+        "CREATE TABLE about (version BIGINT NOT NULL, usable_since BIGINT NOT NULL)",
+        "INSERT INTO about VALUES (0, 0)",
     ),
 )
 
@@ -95,7 +96,7 @@ async def version(link: Link, target: Target) -> int:
     found = rows[0][0] if len(rows) == 1 else None
     if type(found) is not int:
         raise PortError(f"{target.shown!r} has tables of another program", hint="use ?schema=NAME: they were not touched")
-    if found > NEWEST:
+    if found > NEWEST and (await link.run("SELECT usable_since FROM about")).rows[0][0] > NEWEST:
         message = f"{target.shown!r} was written by a newer version: its schema is {found}, this is {NEWEST}"
         raise PortError(message, hint="use that version: nothing was touched")
     if 0 < found < FIRST:
@@ -113,13 +114,14 @@ async def migrate(link: Link, dialect: PostgresDialect) -> tuple[int, int]:
         before = await version(link, target)  # again: another may have been first
         for number in range(before - FIRST + 1 if before else 0, len(MIGRATIONS)):
             await link.said("; ".join(statements(number)))
-        await link.run("UPDATE about SET version = ?", (NEWEST,))
+        if before < NEWEST:
+            await link.run("UPDATE about SET version = ?, usable_since = ?", (NEWEST, USABLE_SINCE))
     except BaseException:
         if link.lives:
             await link.said("ROLLBACK")
         raise
     await link.said("COMMIT")
-    return before, NEWEST
+    return before, max(before, NEWEST)
 
 
 async def _move_numbers(link: Link, dialect: PostgresDialect, *, writes: bool) -> None:

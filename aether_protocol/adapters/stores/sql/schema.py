@@ -248,3 +248,6 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS, *_FLEET),  # FIRST
 )
 NEWEST: Final = FIRST + len(MIGRATIONS) - 1
+# The oldest schema whose programs may use a store of NEWEST. A migration that only adds what they do not look at leaves it as
+# it is, so that servers of both versions use one store while they are replaced one by one; any other raises it to its own.
+USABLE_SINCE: Final = FIRST
