@@ -22,14 +22,16 @@ class Engines:
         self._seen: dict[str, dict[str, int]] = {}  # by site and instance: when it was heard last
         self.wanted: dict[str, Wanted] = {}  # by subject
 
-    def heard(self, said: Announcement) -> None:
-        """Take an announcement in."""
+    def heard(self, said: Announcement) -> bool:
+        """Take an announcement in; whether it is of an engine that was not there."""
         if said.gone:
             self.drop(said.site, said.instance)
-            return
+            return False
+        is_new = not self.is_there(said.site, said.instance)
         self._seen.setdefault(said.site, {})[said.instance] = self._now()
         for one in said.wanted:
             self.wanted[one.subject] = one
+        return is_new
 
     def drop(self, site: str, instance: str) -> None:
         """It is not there any more."""

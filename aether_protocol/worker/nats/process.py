@@ -182,7 +182,11 @@ class NatsWorker:
 
     async def _announced(self, message: Msg) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
-            self._engines.heard(msgspec.json.decode(message.data, type=Announcement))
+            said = msgspec.json.decode(message.data, type=Announcement)
+            if self._engines.heard(said):  # where it follows one that died, it waits for what this worker has
+                for side in self._sides.values():
+                    if side.transport.site == said.site:
+                        side.supervisor.nudged.set()
             self._changed.set()
 
     def _fits(self, wanted: Wanted) -> bool:

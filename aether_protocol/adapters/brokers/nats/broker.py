@@ -7,7 +7,6 @@ missed there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import secrets
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 LOOK_S: Final = 1.0
+CLOSE_S: Final = 0.5
 ANNOUNCE_S: Final = 5.0
 RECONCILE_S: Final = 6.0  # a ticket that woke no worker for so long was lost
 HOLD_S: Final = 0.05  # how long a worker stays for what comes next: a chain of tasks needs no ticket for each
@@ -97,15 +97,14 @@ class NatsBroker:
         return {} if self.workers is None else await self.workers.held(refs)
 
     async def close(self) -> None:
-        if self._opening is not None:
+        while self._opening is not None and not self._opening.done():  # the library may hear the first one alone
             self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._opening
+            await asyncio.wait([self._opening], timeout=CLOSE_S)
         if self.workers is not None:
             self._answerer.close()
             await self.workers.close()
             await self._announce(gone=True)
-            await self._link.close()
+        await self._link.close()
         for task in self._tasks:
             task.cancel()
 

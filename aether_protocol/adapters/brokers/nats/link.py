@@ -91,19 +91,24 @@ class NatsLink:
         self.names = url.names
         self.back: list[Callable[[], None]] = []
         self._name = name
-        self._client: Client
+        self._client: Client | None = None
         self._known: set[str] = set()  # consumers that were made
         self._has_stream = False
 
     @property
     def limit(self) -> int:
         """How many bytes a message may have."""
-        return int(self._client.max_payload)
+        return int(self._connected.max_payload)
 
     @property
     def is_up(self) -> bool:
         """Whether the server is there now."""
-        return bool(self._client.is_connected)
+        return self._client is not None and bool(self._client.is_connected)
+
+    @property
+    def _connected(self) -> Client:
+        assert self._client is not None
+        return self._client
 
     async def open(self) -> None:
         """Connect. Raises PortError where the server refuses."""
@@ -142,17 +147,17 @@ class NatsLink:
 
     async def publish(self, subject: str, data: bytes, reply: str = "") -> None:
         """Send a message; nothing is waited for. While the server is away nothing is sent."""
-        if self._client.is_connected:
+        if self._client is not None and self._client.is_connected:
             with contextlib.suppress(Exception):  # the connection ends just now: who sent it looks after it
                 await self._client.publish(subject, data, reply=reply)
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Hear what comes under a subject; after a reconnection again."""
-        await self._client.subscribe(subject, cb=handler, pending_msgs_limit=-1, pending_bytes_limit=-1)
+        await self._connected.subscribe(subject, cb=handler, pending_msgs_limit=-1, pending_bytes_limit=-1)
 
     def inbox(self) -> str:
         """A subject of this client alone."""
-        return str(self._client.new_inbox())
+        return str(self._connected.new_inbox())
 
     async def want_stream(self) -> bool:
         """Make the stream of tickets where it is not there; whether it is now."""
@@ -201,8 +206,11 @@ class NatsLink:
 
     async def close(self) -> None:
         """Send what is left, and end the connection."""
+        client = self._client
+        if client is None:
+            return
         with contextlib.suppress(Exception):
-            if self._client.is_connected:
-                await asyncio.wait_for(self._client.flush(), 1.0)
+            if client.is_connected:
+                await asyncio.wait_for(client.flush(), 1.0)
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._client.close(), 2.0)
+            await asyncio.wait_for(client.close(), 2.0)
