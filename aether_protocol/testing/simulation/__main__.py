@@ -21,6 +21,7 @@ from aether_protocol.testing.simulation.play import (
     play_cron_seed,
     play_fleet_seed,
     play_seed,
+    play_servers_seed,
 )
 from aether_protocol.testing.simulation.shrink import shrink
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counts: Counter[str] = Counter()
     failed: list[Played] = []
     player = play_cron_seed if options.cron else play_fleet_seed if options.fleet else play_seed
+    player = play_servers_seed if options.servers else player
     start = time.perf_counter()
     for done, seed in enumerate(options.seeds, 1):
         played = player(seed)
@@ -62,6 +64,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--cron", action="store_true", help="with schedules: schedulers that compete, fail and come back")
     kind.add_argument("--fleet", action="store_true", help="with workers of a server: partitions, freezes, drains, upgrades")
+    kind.add_argument("--servers", action="store_true", help="with several servers on one store, and their workers")
     parser.add_argument("--shrink", action="store_true", help="make failing ones smaller before they are reported")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--progress", type=int, default=0, metavar="N", help="tell the state on standard error every N seeds")

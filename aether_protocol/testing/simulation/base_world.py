@@ -31,7 +31,10 @@ from aether_protocol.testing.simulation.store import SimStore
 from aether_protocol.testing.simulation.workers import SimWorkers
 
 _REMOTE = ProcessOptions()
-_EXCUSES = ("store-out-of-reach", "write-refused", "write-unclear", "read-refused")
+_EXCUSES = (
+    *("store-out-of-reach", "write-refused", "write-unclear", "read-refused"),
+    *("server-frozen", "server-cut-off", "session-lock-false"),
+)
 _NEWEST = "a lease is given to one owner at a time, with a token that grows"
 
 
@@ -60,6 +63,7 @@ class BaseWorld:
         self._leases: dict[int, int] = {}  # by number of the process: until when
         self._sent: set[tuple[str, int, int]] = set()  # (run, node, attempt) that may go out
         self._keys: dict[str, tuple[str, str | None]] = {}
+        self._fenced: set[tuple[int, str, int]] = set()  # (number of the process, run, token) whose writes were refused
 
     # --- life ---
 
@@ -177,6 +181,11 @@ class BaseWorld:
         alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
         self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)
 
+    def gone(self, process: Process) -> None:
+        """The store takes a process for gone, whose lease it ends."""
+        self.store.end_lease(process.engine_name)
+        self._leases[process.number] = 0
+
     def leased(self, process: Process, until: int) -> None:
         self._leases[process.number] = until
 
@@ -198,12 +207,21 @@ class BaseWorld:
                 if isinstance(fact, f.TaskDispatched):
                     self._sent.add((part.run_id, fact.node, fact.attempt))
 
+    def refused(self, process: Process, part: RunAppend) -> None:
+        """The store refused to append this."""
+        if part.token < self._tokens[part.run_id]:
+            self.counts["writes fenced"] += 1
+            self._fenced.add((process.number, part.run_id, part.token))
+
     def dispatched(self, process: Process, task: TaskAssignment) -> None:
         self.counts["dispatches"] += 1
         node = process.engine.driven.state(task.run_id).find(task.ref.path)
         known = node is not None and (task.run_id, node.id, task.attempt) in self._sent
         told = f"{task.run_id} {task.path}, attempt {task.attempt}"
         self.demanded(known, "nothing goes out before it is stored", told)
+        token = process.engine.driven.get(task.run_id).token
+        is_fenced = (process.number, task.run_id, token) in self._fenced
+        self.demanded(not is_fenced, "what is fenced gives no order", f"{told}, by process {process.number}")
         place = task.path, task.hook
         meant = self._keys.setdefault(task.idempotency_key, place)
         self.demanded(meant == place, "an idempotency key means one task", f"{task.idempotency_key}: {meant} and {place}")

@@ -49,6 +49,14 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "server-killed": (0.012, 2),
     "server-frozen": (0.01, 2),
     "secrets-down": (0.02, 2),
+    # of several servers; the first are asked for each server every two seconds, the last for each worker
+    "server-stopped": (0.008, 2),  # in order: it releases what it drives
+    "server-joins": (0.01, 1),
+    "server-cut-off": (0.012, 2),  # from the store
+    "session-lock-false": (0.02, 3),  # the store takes a server for gone that lives
+    "link-cut-to-server": (0.006, 2),  # between a worker and the server that it talks to, not the others
+    "link-cut-from-server": (0.006, 2),
+    "link-cut": (0.006, 2),
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _CHOICE: Final = "choice"

@@ -6,6 +6,7 @@ Law: a failure names the law that was broken and the command that repeats it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -15,7 +16,8 @@ from msgspec.structs import replace
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
 from aether_protocol.testing.simulation.document_generator import compile_value
-from aether_protocol.testing.simulation.fleet.scenario import FleetScenario, fleet_scenario
+from aether_protocol.testing.simulation.fleet.scenario import FleetScenario, fleet_scenario, servers_scenario
+from aether_protocol.testing.simulation.fleet.servers import ServersWorld
 from aether_protocol.testing.simulation.fleet.world import FleetWorld
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.oracles import RunOutcome, compare, ending
@@ -105,7 +107,7 @@ def play_fleet(played: FleetScenario, common: _Fleet | None = None) -> Played:
     """Play one scenario of a fleet. Raises InvalidDocumentError, and nothing for what happens in it."""
     common = common or _fleet_of(played)
     loop = QuietLoop()
-    world = FleetWorld(played, loop, common.plans)
+    world = (FleetWorld if played.servers == 1 else ServersWorld)(played, loop, common.plans)
     counts, faults = world.counts, world.chaos.happened
     try:
         loop.run(world.run())
@@ -129,20 +131,26 @@ def _fleet_of(played: FleetScenario) -> _Fleet:
 
 def _calm_fleet(played: FleetScenario, plans: tuple[Plan, ...]) -> list[RunOutcome]:
     loop = QuietLoop()
-    calm = FleetWorld(replace(played, strength=0.0, sqlite=False, thorough=False), loop, plans)
+    calm = FleetWorld(replace(played, strength=0.0, sqlite=False, thorough=False, servers=1), loop, plans)
     loop.run(calm.run())
     return calm.outcomes
 
 
 @lru_cache(maxsize=1)
-def _common(work: int) -> _Fleet:
-    return _fleet_of(fleet_scenario(work * SAME))
+def _common(work: int, make: Callable[[int], FleetScenario]) -> _Fleet:
+    return _fleet_of(make(work * SAME))
 
 
 def play_fleet_seed(seed: int) -> Played:
     """Play the scenario of a seed that has a fleet in it."""
     played = fleet_scenario(seed)
-    return play_fleet(played, _common(played.work))
+    return play_fleet(played, _common(played.work, fleet_scenario))
+
+
+def play_servers_seed(seed: int) -> Played:
+    """Play the scenario of a seed that has a fleet with several servers in it."""
+    played = servers_scenario(seed)
+    return play_fleet(played, _common(played.work, servers_scenario))
 
 
 def play_again(played: AnyScenario) -> Played:
@@ -152,12 +160,15 @@ def play_again(played: AnyScenario) -> Played:
     return play_cron(played) if isinstance(played, CronScenario) else play(played)
 
 
-_OPTIONS: Final = {Scenario: "", CronScenario: "--cron ", FleetScenario: "--fleet "}
+def _option(played: AnyScenario) -> str:
+    if isinstance(played, FleetScenario):
+        return "--fleet " if played.servers == 1 else "--servers "
+    return "--cron " if isinstance(played, CronScenario) else ""
 
 
 def command_of(played: AnyScenario) -> str:
     """What repeats it."""
-    return f"{COMMAND} {_OPTIONS[type(played)]}--seed {played.seed}"
+    return f"{COMMAND} {_option(played)}--seed {played.seed}"
 
 
 def _calm(played: Scenario, plan: Plan) -> RunOutcome:

@@ -34,6 +34,10 @@ class SimStore(Store, Protocol):
         """The runs that are not closed."""
         ...
 
+    def end_lease(self, owner: str) -> None:
+        """Take an owner for gone: end its lease, and its locks, as a store does that sees it die."""
+        ...
+
     def text(self) -> str:
         """Everything that is kept, to search in."""
         ...
@@ -58,6 +62,12 @@ class SimMemoryStore(MemoryStore):
 
     def open_runs(self) -> list[str]:
         return [run_id for run_id, run in self._memory_runs.by_id.items() if not run.closed]
+
+    def end_lease(self, owner: str) -> None:
+        book = self._book
+        if owner in book.leases:
+            book.leases[owner] = 0, book.leases[owner][1]
+        book.locks = {name: (held[0], 0, held[2]) if held[0] == owner else held for name, held in book.locks.items()}
 
     def dispose(self) -> None:
         """Memory goes by itself."""
@@ -88,6 +98,10 @@ class SimSqliteStore(SqliteStore):
 
     def open_runs(self) -> list[str]:
         return [run_id for (run_id,) in self.database.execute("SELECT run_id FROM runs WHERE closed = 0")]
+
+    def end_lease(self, owner: str) -> None:
+        for table in ("owners", "locks"):
+            self.database.execute(f"UPDATE {table} SET until = 0 WHERE owner = ?", (owner,))
 
     def dispose(self) -> None:
         self.database.close()

@@ -162,7 +162,9 @@ class SimMachine:
         self.dead = False
         self.draining = False
         self.left_logs = False  # it was drained, and could not report all of its logs
-        self.cut_to = self.cut_from = False  # its messages reach the server, the server's reach it
+        self.cut_to = self.cut_from = False  # its messages reach no server, no server's reach it
+        self.cuts: dict[int, tuple[bool, bool]] = {}  # the same, by address of one server
+        self.address = 0  # of the server that it talks to
         self.trouble_until = 0
         self.pool = SimPool(self, chaos, watch, seed)
         self.supervisor: Supervisor
@@ -178,8 +180,13 @@ class SimMachine:
 
     @property
     def well(self) -> bool:
-        """It runs, and nothing stands between it and the server."""
-        return not (self.frozen or self.cut_to or self.cut_from)
+        """It runs, and nothing stands between it and its server."""
+        return not (self.frozen or self.cut_to or self.cut_from or self.address in self.cuts)
+
+    def is_cut(self, address: int) -> tuple[bool, bool]:
+        """Whether its messages do not reach the server at an address, and whether the server's do not reach it."""
+        to, of = self.cuts.get(address, (False, False))
+        return self.cut_to or to, self.cut_from or of
 
     @property
     def ended(self) -> bool:

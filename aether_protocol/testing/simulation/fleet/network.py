@@ -1,7 +1,8 @@
-"""The network between the machines of a simulation and its server: every message crosses it as bytes.
+"""The network between the machines of a simulation and its servers: every message crosses it as bytes.
 
 Law: a message arrives late, twice, or not at all, and so does its answer; who sent it learns of a broken connection after a
-while, and of a partition only by its own patience. A server that is frozen takes it in when it thaws; one that is dead refuses.
+while, and of a partition only by its own patience. A server that is frozen takes it in when it thaws; one that is dead refuses,
+and a machine that was refused turns to another address.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.errors import AetherError
 from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
@@ -34,6 +36,8 @@ from aether_protocol.testing.simulation.fleet.machine import MachineClock, SimMa
 from aether_protocol.testing.simulation.workers import SECOND
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
+KEY: Final = b"the key of a store, for all servers"
+TOKENS: Final = Tokens(KEY)
 ANSWER_S: Final = 10.0  # for all but polls, as in worker.http
 LATEST: Final = 20 * SECOND
 TROUBLE: Final = 60 * SECOND  # so long after a fault something may still follow from it
@@ -43,13 +47,15 @@ Serve = Callable[[WorkerBroker, Any], Any]
 
 
 class ServerSide(Protocol):
-    """The server, as the network sees it. `clock` is frozen with it."""
+    """A server, as the network sees it. `clock` is frozen with it."""
 
     clock: MachineClock
     broker: WorkerBroker
 
     @property
-    def dead(self) -> bool: ...
+    def refuses(self) -> bool:
+        """Whether it is dead, or takes nothing any more."""
+        ...
 
 
 class FrameObserver(Protocol):
@@ -62,16 +68,17 @@ class FrameObserver(Protocol):
 class _Frame(Struct, eq=False):
     what: str
     machine: SimMachine
+    address: int
     body: bytes
     shape: Any
     serve: Serve
 
 
 class Network:
-    """`server` is the one that answers now; None: there is none."""
+    """`servers` are those that answer now, by address."""
 
     def __init__(self, clock: ManualClock, chaos: Chaos, watch: FrameObserver) -> None:
-        self.server: ServerSide | None = None
+        self.servers: dict[int, ServerSide] = {}
         self._clock = clock
         self._chaos = chaos
         self._watch = watch
@@ -82,7 +89,7 @@ class Network:
         body = _encode(message)
         self._watch.frame(what, body)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._send(_Frame(what, machine, body, type(message), serve), answer)
+        self._send(_Frame(what, machine, machine.address, body, type(message), serve), answer)
         clock = machine.clock
         alarm = clock.call_at(clock.now() + round(timeout_s * SECOND), lambda: _fail(answer, TransportError("no answer")))
         try:
@@ -111,11 +118,12 @@ class Network:
             self._after(delay + choose(0, SECOND, LATEST // 2), lambda: self._arrive(frame, None))
 
     def _arrive(self, frame: _Frame, answer: asyncio.Future[bytes] | None) -> None:
-        server = self.server
-        if frame.machine.cut_to:
+        server = self.servers.get(frame.address)
+        if frame.machine.is_cut(frame.address)[0]:
             return
-        if server is None or server.dead:
+        if server is None or server.refuses:
             self._break(frame.machine, answer, at_once=True)
+            self.turn_away(frame.machine, frame.address)
             return
         server.clock.when_awake(lambda: self._begin(server, frame, answer))
 
@@ -137,7 +145,7 @@ class Network:
             outcome = RefusedError(str(error))
         else:
             outcome = _encode(given)
-            if server.dead:
+            if server.refuses:
                 self._break(frame.machine, answer)
                 return
             if isinstance(given, Receipt):
@@ -150,7 +158,7 @@ class Network:
 
     def _answer(self, frame: _Frame, answer: asyncio.Future[bytes] | None, outcome: bytes | Exception) -> None:
         machine = frame.machine
-        if answer is None or machine.cut_from:
+        if answer is None or machine.is_cut(frame.address)[1]:
             return
         if self._chaos.strikes("answer-lost"):
             self._break(machine, answer)
@@ -168,6 +176,13 @@ class Network:
             delay = 0 if at_once else self._chaos.choose(0, SECOND, 8 * SECOND)
             error = TransportError("the connection broke")
             self._after(delay, lambda: machine.clock.when_awake(lambda: _fail(answer, error)))
+
+    def turn_away(self, machine: SimMachine, address: int) -> None:
+        """Let a machine that the server at `address` does not answer turn to the next one, if it has not done so yet."""
+        if machine.address == address and len(self.servers) > 1:
+            known = sorted(self.servers)
+            machine.address = known[(known.index(address) + 1) % len(known)]
+            self._trouble(machine)
 
     def _trouble(self, machine: SimMachine) -> None:
         machine.trouble_until = max(machine.trouble_until, self._clock.now() + TROUBLE)

@@ -34,7 +34,8 @@ class FleetRun(Struct, frozen=True):
 
 
 class FleetScenario(Struct, frozen=True):
-    """What one simulation is about. `timed`: its end may depend on how long things take, so it is not compared."""
+    """What one simulation is about. `timed`: its end may depend on how long things take, so it is not compared. `servers`: how
+    many share the store."""
 
     seed: int
     work: int
@@ -47,6 +48,7 @@ class FleetScenario(Struct, frozen=True):
     sqlite: bool = False
     beat_s: float = 3.0
     thorough: bool = False
+    servers: int = 1
     without: frozenset[str] = field(default_factory=frozenset)
 
     def told(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class FleetScenario(Struct, frozen=True):
         ]
         runs = [{"at": one.at / SECOND, "cancelAt": one.cancel_at, "document": dict(one.document)} for one in self.runs]
         about = {"sqlite": self.sqlite, "weights": dict(self.weights), "limits": dict(self.limits), "beat": self.beat_s}
+        about |= {"servers": self.servers}
         return {**about, "machines": machines, "runs": runs}
 
 
@@ -92,6 +95,30 @@ def fleet_scenario(seed: int) -> FleetScenario:
         sqlite=rng.random() < 0.2,
         beat_s=beat_s,
         thorough=rng.random() < 0.1,
+    )
+
+
+def servers_scenario(seed: int) -> FleetScenario:
+    """The scenario of a seed with several servers. Seeds that follow each other have all but the faults in common."""
+    work = seed // SAME
+    rng = random.Random(f"servers {work}")
+    timed = rng.random() < 0.3
+    namespaces = rng.sample(["blue", "green"], rng.choice([1, 1, 2]))
+    count = rng.choice([2, 3, 4, 6])
+    runs = tuple(_run(rng, rng.choice(namespaces), timed=timed, crowded=False) for _ in range(count))
+    machines = (*_machines(rng, namespaces), MachineOffer("all", {"tasks": 2, "cpu": 2000, "gpu": 1}, {"zone": "a"}))
+    servers = rng.choice([2, 2, 3])
+    rng = random.Random(f"faults of servers {seed}")
+    return FleetScenario(
+        seed=seed,
+        work=work,
+        runs=runs,
+        machines=machines,
+        timed=timed,
+        strength=rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]),
+        sqlite=rng.random() < 0.2,
+        thorough=rng.random() < 0.1,
+        servers=servers,
     )
 
 

@@ -10,27 +10,25 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.fleet.commands import Command
 from aether_protocol.fleet.events import Event
 from aether_protocol.fleet.machine import Fleet, FleetSettings
-from aether_protocol.fleet.state import FleetState
 from aether_protocol.ports.broker import Holding, LogPart, ResultSink, Stored
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.wire import AttemptRef, Stream, TaskAssignment, TaskResult
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import SECRET
+from aether_protocol.testing.simulation.fleet.laws import FleetLaws
 from aether_protocol.testing.simulation.fleet.machine import LEASE, MachineClock
-from aether_protocol.testing.simulation.fleet.network import Network
+from aether_protocol.testing.simulation.fleet.network import KEY, Network
+from aether_protocol.testing.simulation.fleet.server_laws import ServerLaws
 from aether_protocol.testing.simulation.workers import PASSWORD, BrokerProcess, acknowledgement
 
 SETTINGS: Final = FleetSettings(lease=LEASE, reattach=LEASE)
-KEY: Final = b"the key of a store, for all servers"
-TOKENS: Final = Tokens(KEY)
 
 
 class ServerProcess(BrokerProcess, Protocol):
@@ -39,16 +37,10 @@ class ServerProcess(BrokerProcess, Protocol):
     number: int
 
 
-class FleetObserver(Protocol):
-    """Who watches what a fleet decides."""
-
-    def handled(self, event: Event, commands: Sequence[Command], state: FleetState) -> None: ...
-
-
 class WatchedFleet(Fleet):
     """The fleet of a server, each step of which is judged."""
 
-    def __init__(self, first: int, watch: FleetObserver) -> None:
+    def __init__(self, first: int, watch: ServerLaws) -> None:
         super().__init__(SETTINGS, first=first)
         self._watch = watch
 
@@ -80,27 +72,35 @@ class FleetParts(Struct, frozen=True):
     chaos: Chaos
     network: Network
     vault: Vault
-    watch: FleetObserver
+    laws: FleetLaws
     weights: Mapping[str, int]
     limits: Mapping[str, int]
     beat_s: float
 
 
 class SimulatedFleet:
-    """The broker of one server process. See `ports.broker.Broker`, and `network.ServerSide`."""
+    """The broker of one server process, at an address. See `ports.broker.Broker`, and `network.ServerSide`."""
 
-    def __init__(self, parts: FleetParts, host: ServerProcess) -> None:
+    def __init__(self, parts: FleetParts, host: ServerProcess, address: int = 0) -> None:
         self.clock = MachineClock(parts.clock)
         self.broker = WorkerBroker(self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s)
-        self.broker.fleet = WatchedFleet(host.number << 40, parts.watch)
+        self.laws = ServerLaws(parts.laws)
+        self.broker.fleet = WatchedFleet(host.number << 40, self.laws)
         self.broker.share(parts.weights, parts.limits)
         self._host = host
         self._chaos = parts.chaos
-        parts.network.server = self
+        self.address = address
+        self.leaving = False  # it takes nothing any more
+        self.calm_since = 0  # it had its last fault then
+        parts.network.servers[address] = self
 
     @property
     def dead(self) -> bool:
         return self._host.dead
+
+    @property
+    def refuses(self) -> bool:
+        return self.dead or self.leaving
 
     def start(self, sink: ResultSink) -> None:
         self.broker.start(_Sink(sink, self._host))

@@ -1,4 +1,4 @@
-"""A world with a fleet: one server on a store, workers on machines of their own, a network between them, and an operator.
+"""A world with a fleet: a server on a store, workers on machines of their own, a network between them, and an operator.
 
 Law: the scenario alone decides what happens. Machines that end are replaced, faults are bounded, so every run ends. Nothing is
 started anew to get a run going again: whatever was lost is found by the server and its workers themselves.
@@ -78,27 +78,30 @@ class FleetWorld(BaseWorld):
             limits=played.limits,
             beat_s=played.beat_s,
         )
-        self._fleets: dict[Process, SimulatedFleet] = {}
+        self.fleets: dict[Process, SimulatedFleet] = {}
         self._loop = loop
         self._told: dict[tuple[str, int], str] = {}
         self._versions = Counter[str]()
-        self._calm_since = 0  # the server had its last fault then
         self._cancelled: set[str] = set()
         self._over_at: int | None = None  # all runs had ended then
         self._calm_from: int | None = None  # and from then on nothing failed any more
 
     def _broker(self, host: object) -> SimulatedFleet:
         assert isinstance(host, Process)
-        fleet = self._fleets[host] = SimulatedFleet(self._parts, host)
-        self.laws.restarted()
-        self._calm_since = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
+        fleet = self.fleets[host] = SimulatedFleet(self._parts, host, self.address_of(host))
+        fleet.calm_since = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
         return fleet
+
+    def address_of(self, process: Process) -> int:
+        """Where a new server answers."""
+        return 0
 
     # --- the course of things ---
 
     async def run(self) -> None:
         """Play it to the end. Raises LawBrokenError."""
-        self.bring_up()
+        for _ in range(self.scenario.servers):
+            self.bring_up()
         for offer in self.scenario.machines:
             self._start(offer)
         self.clock.call_at(self.begin, self._tick)
@@ -123,7 +126,7 @@ class FleetWorld(BaseWorld):
         await super().end()
 
     async def clear(self, process: Process) -> None:
-        self._calm_since = self.clock.now() + TROUBLE
+        del self.fleets[process]
         await super().clear(process)
 
     # --- machines ---
@@ -155,11 +158,11 @@ class FleetWorld(BaseWorld):
 
     def _tick(self) -> None:
         self.clock.call_at(self.clock.now() + _TICK, self._tick)
-        for process in self.living()[:1]:
-            self._trouble_server(process)
+        for process in self.living():
+            self.trouble_server(process)
         for machine in list(self.machines):
             if not machine.ended:
-                self._trouble(machine)
+                self.trouble_worker(machine)
         if not self.vault.away and self.chaos.strikes("secrets-down"):
             self.vault.away = True
             self._later(self.chaos.choose(5, 60), lambda: setattr(self.vault, "away", False))
@@ -173,12 +176,12 @@ class FleetWorld(BaseWorld):
             return
         if self.clock.now() >= self._over_at + _FAULTS_AFTERWARDS:
             self.chaos.end()
-            well = [not (self._fleets[one].clock.frozen or one.cut_off) for one in self.living()]
-            if well and all(well) and not self.vault.away and all(one.well for one in self.machines):
+            well = [not (self.fleets[one].clock.frozen or one.cut_off) for one in self.living()]
+            if len(well) >= self.scenario.servers and all(well) and not self.vault.away and all(one.well for one in self.machines):
                 self._calm_from = self.clock.now()
 
-    def _trouble_server(self, process: Process) -> None:
-        fleet = self._fleets[process]
+    def trouble_server(self, process: Process) -> None:
+        fleet = self.fleets[process]
         if self.chaos.strikes("server-killed"):
             process.die()
         elif not fleet.clock.frozen and self.chaos.strikes("server-frozen"):
@@ -186,9 +189,9 @@ class FleetWorld(BaseWorld):
             fleet.clock.frozen = True
             process.cut_off_until(self.clock.now() + freeze)
             self.clock.call_at(self.clock.now() + freeze, fleet.clock.thaw)
-            self._calm_since = self.clock.now() + freeze + TROUBLE
+            fleet.calm_since = self.clock.now() + freeze + TROUBLE
 
-    def _trouble(self, machine: SimMachine) -> None:
+    def trouble_worker(self, machine: SimMachine) -> None:
         strikes, choose = self.chaos.strikes, self.chaos.choose
         before = len(self.chaos.happened)
         lasts = 0
@@ -217,8 +220,8 @@ class FleetWorld(BaseWorld):
         machine.cut_to = machine.cut_from = False
 
     def _ask_to_drain(self, machine: SimMachine) -> None:
-        server = self.network.server
-        if server is not None and not server.dead and machine.supervisor.session:
+        server = self.network.servers.get(machine.address)
+        if server is not None and not server.refuses and machine.supervisor.session:
             machine.draining = True
             server.broker.drain(machine.supervisor.session, self.chaos.choose(0, 5, 20))
 
@@ -239,7 +242,8 @@ class FleetWorld(BaseWorld):
                 if now < self.begin + run.at:
                     continue
                 if await self.store.runs.row(name) is None:
-                    self.errand(self._submit(process, number))
+                    if self.takes(process, number):
+                        self.errand(self._submit(process, number))
                     continue
                 self.errand(self._answer(process, name))
                 if run.cancel_at is not None and now >= self.begin + run.cancel_at and name not in self._cancelled:
@@ -248,6 +252,10 @@ class FleetWorld(BaseWorld):
                 undriven = undriven or driven is None or driven.error is not None
             if undriven:
                 self.errand(process.engine.recover())
+
+    def takes(self, process: Process, number: int) -> bool:
+        """Whether a run is submitted to this server."""
+        return True
 
     async def _submit(self, process: Process, number: int) -> None:
         await process.engine.submit(self.plans[number], run_id=run_id(number))
@@ -264,14 +272,14 @@ class FleetWorld(BaseWorld):
     # --- laws ---
 
     def _look(self) -> None:
-        for process in self.living()[:1]:
-            fleet = self._fleets[process]
+        for process in self.living():
+            fleet = self.fleets[process]
             if fleet.clock.frozen or process.cut_off:
-                self.laws.restarted()
-                self._calm_since = max(self._calm_since, self.clock.now())
-                return
+                fleet.laws.forget()
+                fleet.calm_since = max(fleet.calm_since, self.clock.now())
+                continue
             outstanding = list(self._outstanding(process))
-            self.laws.look(fleet.broker.fleet.state, self.machines, outstanding, self._calm_since)
+            fleet.laws.look(fleet.broker.fleet.state, self.machines, outstanding, fleet.calm_since)
 
     def _outstanding(self, process: Process) -> Iterator[AttemptRef]:
         driven = process.engine.driven
@@ -313,8 +321,7 @@ class FleetWorld(BaseWorld):
             self.laws.judge_logs(name, await self.store.logs.read(name, limit=100_000))
             self.counts["logs judged"] += 1
             self.outcomes.append(ending(loaded))
-        for process in self.living():
-            self.laws.settled(self._fleets[process].broker.fleet.state, self.machines)
+        self.laws.settled([self.fleets[process].broker.fleet.state for process in self.living()], self.machines)
         if self.broken:
             raise self.broken[0]
         self.count_faults()

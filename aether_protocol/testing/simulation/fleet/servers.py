@@ -1,0 +1,92 @@
+"""A world with several servers on one store: they come and go, are cut off from the store or from a worker, and are taken for
+gone while they live.
+
+Law: a server keeps its address for as long as it lives; one that comes in its place answers there. A worker talks to one of them
+and turns to another when that one refuses. What is said of a server that died, or of one that is cut off from the store, is said
+by the store at once, later, or never: then its lease ends by time.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from aether_protocol.testing.simulation.fleet.machine import SimMachine
+from aether_protocol.testing.simulation.fleet.network import TROUBLE
+from aether_protocol.testing.simulation.fleet.world import FleetWorld
+from aether_protocol.testing.simulation.process import Process
+from aether_protocol.testing.simulation.workers import SECOND
+
+_CUTS: Final = (5 * SECOND, 20 * SECOND, 40 * SECOND)
+_LINK_CUTS: Final = (("link-cut-to-server", True, False), ("link-cut-from-server", False, True), ("link-cut", True, True))
+_NOTICED: Final = (SECOND // 2, 2 * SECOND, 0)  # when the store says that a session has ended; 0: never
+
+
+class ServersWorld(FleetWorld):
+    """Plays a scenario with `servers` of them, and at times one more."""
+
+    absences = (0, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND)
+
+    # --- addresses ---
+
+    def address_of(self, process: Process) -> int:
+        """The one of a server that is there no more; one more where all answer."""
+        servers = self.network.servers
+        return next((address for address, server in servers.items() if server.refuses), len(servers))
+
+    def takes(self, process: Process, number: int) -> bool:
+        """Runs are submitted to one after the other; where it does not answer, to the next."""
+        return process is self.living()[number % len(self.living())]
+
+    def living(self) -> list[Process]:
+        return [one for one in super().living() if not self.fleets[one].leaving]
+
+    # --- faults ---
+
+    async def clear(self, process: Process) -> None:
+        self._notice(process)
+        await super().clear(process)
+
+    def trouble_server(self, process: Process) -> None:
+        super().trouble_server(process)
+        strikes, choose = self.chaos.strikes, self.chaos.choose
+        if process.dead:
+            return
+        fleet, lasts = self.fleets[process], -1
+        if strikes("server-stopped"):
+            fleet.leaving = True
+            self.errand(self._stop(process))
+        elif strikes("server-cut-off"):
+            lasts = choose(*_CUTS)
+            process.cut_off_until(self.clock.now() + lasts)
+            self._notice(process)
+        elif strikes("session-lock-false"):
+            lasts = 0
+            self.gone(process)
+        if lasts >= 0:
+            fleet.calm_since = max(fleet.calm_since, self.clock.now() + lasts + TROUBLE)
+        if strikes("server-joins"):
+            self.bring_up()
+
+    def _notice(self, process: Process) -> None:
+        """The session of this process has ended, which the store sees at some time."""
+        later = self.chaos.choose(*_NOTICED)
+        if later:
+            self.clock.call_at(self.clock.now() + later, partial(self.gone, process))
+
+    async def _stop(self, process: Process) -> None:
+        """A server stops in order: its polls end, then its runs are released."""
+        try:
+            await self.fleets[process].broker.close()
+            await process.bury()
+        finally:
+            process.die()
+
+    def trouble_worker(self, machine: SimMachine) -> None:
+        super().trouble_worker(machine)
+        for kind, to, of in _LINK_CUTS:
+            if not machine.cuts and self.chaos.strikes(kind):
+                lasts = self.chaos.choose(*_CUTS)
+                machine.cuts[machine.address] = to, of
+                self.clock.call_at(self.clock.now() + lasts, machine.cuts.clear)
+                machine.trouble_until = max(machine.trouble_until, self.clock.now() + lasts + TROUBLE)
