@@ -64,7 +64,7 @@ class SimMemoryStore(MemoryStore):
         return [run_id for run_id, run in self._memory_runs.by_id.items() if not run.closed]
 
     def end_lease(self, owner: str) -> None:
-        book = self._book
+        book = self._memory_runs._book
         if owner in book.leases:
             book.leases[owner] = 0, book.leases[owner][1]
         book.locks = {name: (held[0], 0, held[2]) if held[0] == owner else held for name, held in book.locks.items()}

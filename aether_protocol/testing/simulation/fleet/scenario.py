@@ -106,8 +106,9 @@ def servers_scenario(seed: int) -> FleetScenario:
     namespaces = rng.sample(["blue", "green"], rng.choice([1, 1, 2]))
     count = rng.choice([2, 3, 4, 6])
     runs = tuple(_run(rng, rng.choice(namespaces), timed=timed, crowded=False) for _ in range(count))
-    machines = (*_machines(rng, namespaces), MachineOffer("all", {"tasks": 2, "cpu": 2000, "gpu": 1}, {"zone": "a"}))
     servers = rng.choice([2, 2, 3])
+    able = [MachineOffer(f"able-{number}", {"tasks": 2, "cpu": 2000, "gpu": 1}, {"zone": "a"}) for number in range(servers)]
+    machines = (*able, *_machines(rng, namespaces)[1:])
     rng = random.Random(f"faults of servers {seed}")
     return FleetScenario(
         seed=seed,

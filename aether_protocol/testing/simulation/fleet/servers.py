@@ -11,9 +11,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from aether_protocol.testing.simulation.fleet.machine import SimMachine
+from aether_protocol.plan.model import Plan
+from aether_protocol.testing.simulation.fleet.machine import MachineOffer, SimMachine
 from aether_protocol.testing.simulation.fleet.network import TROUBLE
+from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
 from aether_protocol.testing.simulation.fleet.world import FleetWorld
+from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.process import Process
 from aether_protocol.testing.simulation.workers import SECOND
 
@@ -26,6 +29,10 @@ class ServersWorld(FleetWorld):
     """Plays a scenario with `servers` of them, and at times one more."""
 
     absences = (0, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND)
+
+    def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
+        super().__init__(played, loop, plans)
+        self.laws.alone = False
 
     # --- addresses ---
 
@@ -40,6 +47,29 @@ class ServersWorld(FleetWorld):
 
     def living(self) -> list[Process]:
         return [one for one in super().living() if not self.fleets[one].leaving]
+
+    def place_of(self, offer: MachineOffer) -> int:
+        """They are spread over the servers."""
+        return self.scenario.machines.index(offer) % len(self.network.servers)
+
+    async def tend(self) -> None:
+        self._spread()
+        await super().tend()
+
+    def _spread(self) -> None:
+        """A server to which no able worker talks gets one: what it drives could end nowhere else."""
+        able = [one for one in self.machines if one.name.startswith("able") and not one.ended]
+        at = [one.address for one in able]
+        for process in self.living():
+            address = self.fleets[process].address
+            moving = next((one for one in able if at.count(one.address) > 1 or one.address not in self._answering()), None)
+            if address not in at and moving is not None:
+                moving.address = address
+                moving.trouble_until = self.clock.now() + TROUBLE
+                at = [one.address for one in able]
+
+    def _answering(self) -> set[int]:
+        return {self.fleets[process].address for process in self.living()}
 
     # --- faults ---
 

@@ -137,7 +137,12 @@ class FleetWorld(BaseWorld):
         machine = SimMachine(offer, self.clock, self.chaos, self.laws, seed=self.scenario.work, version=version)
         self.machines.append(machine)
         machine.trouble_until = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
+        machine.address = self.place_of(offer)
         machine.begin(SimTransport(self.network, machine))
+
+    def place_of(self, offer: MachineOffer) -> int:
+        """The address of the server that a new worker talks to."""
+        return 0
 
     async def _look_at_tasks(self) -> None:
         """Supervisors that have ended: they were to, or an internal error ended them."""
@@ -168,7 +173,7 @@ class FleetWorld(BaseWorld):
             self._later(self.chaos.choose(5, 60), lambda: setattr(self.vault, "away", False))
         self._look()
         self._look_at_end()
-        self.errand(self._tend())
+        self.errand(self.tend())
 
     def _look_at_end(self) -> None:
         """Once all runs have ended, faults cease, and those that last come to their end."""
@@ -230,7 +235,8 @@ class FleetWorld(BaseWorld):
 
     # --- the operator ---
 
-    async def _tend(self) -> None:
+    async def tend(self) -> None:
+        """What an operator does every two seconds, and what servers do by themselves."""
         now = self.clock.now()
         open_ones = [number for number in range(len(self.plans)) if not self.store.is_closed(run_id(number))]
         if self._over_at is None and not open_ones:
