@@ -1,8 +1,8 @@
-"""Keeps logs whose run this engine does not drive: it has ended, it sleeps, or it is not recovered yet.
+"""Keeps logs whose run this engine does not drive: it has ended, it sleeps, it is not recovered yet, or it is another engine's.
 
 Law: pieces of one run are stored in the order in which they came. What cannot be looked up now is left, and comes again
-(RT-133), and so is what would be stored behind a lost piece of its delivery; of a run that the store does not have, nothing is
-wanted.
+(RT-133), and so is what would be stored behind a lost piece of its delivery; of a run or a task run that the store does not
+have, nothing is wanted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aether_protocol.engine.logs import FLOOD, LogRecord, Logs, path_of
 from aether_protocol.engine.recovery import rebuild
 from aether_protocol.errors import BusyError, NotFoundError, PortError
 from aether_protocol.ports.broker import LogPart
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.ports.wire import AttemptRef
 
 _KNOWN: Final = 1_000  # task runs whose place in their run is remembered
@@ -98,6 +98,7 @@ class LateLogs:
         unknown = False
         try:
             await self._find(run_id)
+            unknown = self._store.tier == STATE_ACTION_LOG  # what is not known now: nothing was given out before it was stored
         except NotFoundError:
             unknown = True
         except (PortError, BusyError):
@@ -107,10 +108,10 @@ class LateLogs:
         finally:  # also where this server closes meanwhile
             for piece in self._waiting.pop(run_id):
                 self._size -= len(piece.text)
-                if unknown:
-                    piece.part.stored()
-                elif piece.ref in self._known:
+                if piece.ref in self._known:
                     self._keep(piece)
+                elif unknown:
+                    piece.part.stored()
                 else:
                     piece.part.lost()
             while len(self._known) > _KNOWN:

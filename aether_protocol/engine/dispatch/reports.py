@@ -167,12 +167,12 @@ class Reports:
                 delivery.known = {}
             text = cut_known(delivery.known, stream, text, offset)
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
-        if part is not None and (run is None or run.error is not None or self._late_logs.holds(ref.run_id)):
+        # An open run without this task run may be another engine's by now, which has not been noticed here yet.
+        elsewhere = run is None or run.error is not None or node is None
+        if part is not None and (elsewhere or self._late_logs.holds(ref.run_id)):
             self._late_logs.take(ref, stream, text, offset or 0, part)
         elif run is not None and node is not None:
             self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)
-        elif part is not None:
-            part.stored()  # its run has no such task run: nothing is wanted of it
 
 
 def _shortened(reason: str) -> str:

@@ -22,7 +22,7 @@ from aether_protocol.errors import NotFoundError, PortError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.fleet.events import Holding
 from aether_protocol.ports.broker import LogPart
-from aether_protocol.ports.store import LogLine, LogStore, Store, StoredRun
+from aether_protocol.ports.store import STATE_ACTION_LOG, LogLine, LogStore, Store, StoredRun
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.ports.worker import (
     ExecutorOffer,
@@ -351,6 +351,7 @@ class Slow:
     """A store of one run, or of none that it can read, that answers when it is `free`."""
 
     durable = True
+    tier = STATE_ACTION_LOG
 
     def __init__(self, stored: StoredRun | Exception) -> None:
         self.stored = stored
@@ -456,6 +457,34 @@ def test_logs_of_a_task_run_that_an_open_run_does_not_have_are_not_wanted(tmp_pa
             run = await side.engine.submit(workflow())
             token = side.broker.tokens.make(Holding(99, AttemptRef(run, "main.nowhere", 1, 0)))
             assert await side.logs(token, (0, "text")) == [LogReceipt(token=token, stream="stdout", stored=4)]
+
+    asyncio.run(go())
+
+
+def test_logs_of_a_task_run_that_another_engine_has_begun_meanwhile_are_stored(tmp_path: Path) -> None:
+    """A server that was cut off from the store does not know yet that another one has its run, and how far it is."""
+
+    async def go() -> None:
+        document = workflow()
+        tasks = document["spec"]["templates"][0]["dag"]["tasks"]  # type: ignore[index]
+        tasks.append({**tasks[0], "name": "next", "dependencies": ["job"]})
+        behind, ahead = Side(tmp_path), Side(tmp_path)
+        async with behind.engine, ahead.engine:
+            behind.hello([])
+            run = await behind.engine.submit(document)
+            item = await behind.work()
+            await behind.engine._store.leases.release(behind.engine.owner)
+            await ahead.engine.recover()
+            ahead.hello([item.token])
+            names = ("taskRunId", "workflowRunId", "attempt", "epoch")
+            given = ResultReport(token=item.token, result={**{name: item.assignment[name] for name in names}, "code": 0})
+            await ahead.broker.report(ahead.session, WorkReport(results=[given]))
+            following = await ahead.work()
+            assert behind.engine.drives(run), "it has not noticed yet"
+            behind.hello([following.token])
+            stored = await behind.logs(following.token, (0, "text"))
+            assert stored == [LogReceipt(token=following.token, stream="stdout", stored=4)]
+            assert await ahead.text(run) == "text"
 
     asyncio.run(go())
 
