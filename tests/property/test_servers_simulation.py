@@ -1,7 +1,4 @@
-"""Several servers on one store, and their workers, whatever fails between them: 500 seeds of the simulation; each law notices
-something.
-
-`tests/mutation/faults_servers.py` holds more faults that the laws must notice.
+"""Several servers on one store, and their workers, whatever fails between them: seeds of the simulation; laws notice something.
 """
 
 from __future__ import annotations
@@ -18,9 +15,9 @@ from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import Played, play_again, play_servers_seed
 from aether_protocol.testing.simulation.shrink import shrink
 
-SEEDS = 500
-PARTS = 10  # so that several processes share the work
-FAULTS = ("server-killed", "server-frozen", "server-stopped", "server-joins", "server-cut-off", "session-lock-false", "link-cut")
+SEEDS = 200
+PARTS = 4  # so that several processes share the work
+FAULTS = ("server-killed", "server-frozen", "server-stopped", "server-joins", "server-cut-off", "link-cut")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +37,7 @@ def test_every_law_of_several_servers_holds_whatever_fails(part: int) -> None:
         played = play_servers_seed(seed)
         assert played.law is None, told(played)
         counts.update(played.counts)
-    for name in FAULTS:
+    for name in (*FAULTS, "session-lock-false"):
         assert counts[f"fault: {name}"] > 3, name  # the faults do happen
     for name in ("runs compared", "logs judged", "workers drained", "attempts lost", "takeovers", "writes fenced"):
         assert counts[name] > 3, name

@@ -167,7 +167,7 @@ class Reports:
                 delivery.known = {}
             text = cut_known(delivery.known, stream, text, offset)
         node = run.find(ref.path) if run is not None else None  # logs may come after the result
-        # An open run without this task run may be another engine's by now, which has not been noticed here yet.
+        # An open run without this task run may be another engine's by now, and this one has not heard of it yet.
         elsewhere = run is None or run.error is not None or node is None
         if part is not None and (elsewhere or self._late_logs.holds(ref.run_id)):
             self._late_logs.take(ref, stream, text, offset or 0, part)

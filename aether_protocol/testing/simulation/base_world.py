@@ -181,11 +181,6 @@ class BaseWorld:
         alone = not any(self.chaos.counts[kind] for kind in _EXCUSES)
         self.demanded(holder.dead or not alone, "a living engine keeps its runs", told)
 
-    def gone(self, process: Process) -> None:
-        """The store takes a process for gone, whose lease it ends."""
-        self.store.end_lease(process.engine_name)
-        self._leases[process.number] = 0
-
     def leased(self, process: Process, until: int) -> None:
         self._leases[process.number] = until
 

@@ -177,6 +177,10 @@ class Network:
             error = TransportError("the connection broke")
             self._after(delay, lambda: machine.clock.when_awake(lambda: _fail(answer, error)))
 
+    def free_address(self) -> int:
+        """That of a server that is there no more; one more where all answer."""
+        return next((address for address, server in self.servers.items() if server.refuses), len(self.servers))
+
     def turn_away(self, machine: SimMachine, address: int) -> None:
         """Let a machine that the server at `address` does not answer turn to the next one, if it has not done so yet."""
         if machine.address == address and len(self.servers) > 1:

@@ -1,9 +1,9 @@
 """A world with several servers on one store: they come and go, are cut off from the store or from a worker, and are taken for
 gone while they live.
 
-Law: a server keeps its address for as long as it lives; one that comes in its place answers there. A worker talks to one of them
-and turns to another when that one refuses. What is said of a server that died, or of one that is cut off from the store, is said
-by the store at once, later, or never: then its lease ends by time.
+Law: a server keeps its address for as long as it lives; one that comes in its place answers there. A worker talks to one of
+them and turns to another when that one refuses. That a server died, or was cut off from the store, the store says at once,
+later, or never: then its lease ends by time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from aether_protocol.plan.model import Plan
-from aether_protocol.testing.simulation.fleet.machine import MachineOffer, SimMachine
+from aether_protocol.testing.simulation.fleet.machine import SimMachine
 from aether_protocol.testing.simulation.fleet.network import TROUBLE
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
 from aether_protocol.testing.simulation.fleet.world import FleetWorld
@@ -34,23 +34,8 @@ class ServersWorld(FleetWorld):
         super().__init__(played, loop, plans)
         self.laws.alone = False
 
-    # --- addresses ---
-
-    def address_of(self, process: Process) -> int:
-        """The one of a server that is there no more; one more where all answer."""
-        servers = self.network.servers
-        return next((address for address, server in servers.items() if server.refuses), len(servers))
-
-    def takes(self, process: Process, number: int) -> bool:
-        """Runs are submitted to one after the other; where it does not answer, to the next."""
-        return process is self.living()[number % len(self.living())]
-
     def living(self) -> list[Process]:
         return [one for one in super().living() if not self.fleets[one].leaving]
-
-    def place_of(self, offer: MachineOffer) -> int:
-        """They are spread over the servers."""
-        return self.scenario.machines.index(offer) % len(self.network.servers)
 
     async def tend(self) -> None:
         self._spread()
@@ -97,6 +82,11 @@ class ServersWorld(FleetWorld):
             fleet.calm_since = max(fleet.calm_since, self.clock.now() + lasts + TROUBLE)
         if strikes("server-joins"):
             self.bring_up()
+
+    def gone(self, process: Process) -> None:
+        """The store takes a process for gone, whose lease it ends."""
+        self.store.end_lease(process.engine_name)
+        self._leases[process.number] = 0
 
     def _notice(self, process: Process) -> None:
         """The session of this process has ended, which the store sees at some time."""

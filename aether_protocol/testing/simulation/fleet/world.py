@@ -88,13 +88,9 @@ class FleetWorld(BaseWorld):
 
     def _broker(self, host: object) -> SimulatedFleet:
         assert isinstance(host, Process)
-        fleet = self.fleets[host] = SimulatedFleet(self._parts, host, self.address_of(host))
+        fleet = self.fleets[host] = SimulatedFleet(self._parts, host, self.network.free_address())
         fleet.calm_since = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
         return fleet
-
-    def address_of(self, process: Process) -> int:
-        """Where a new server answers."""
-        return 0
 
     # --- the course of things ---
 
@@ -137,12 +133,8 @@ class FleetWorld(BaseWorld):
         machine = SimMachine(offer, self.clock, self.chaos, self.laws, seed=self.scenario.work, version=version)
         self.machines.append(machine)
         machine.trouble_until = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
-        machine.address = self.place_of(offer)
+        machine.address = self.scenario.machines.index(offer) % len(self.network.servers)
         machine.begin(SimTransport(self.network, machine))
-
-    def place_of(self, offer: MachineOffer) -> int:
-        """The address of the server that a new worker talks to."""
-        return 0
 
     async def _look_at_tasks(self) -> None:
         """Supervisors that have ended: they were to, or an internal error ended them."""
@@ -181,8 +173,9 @@ class FleetWorld(BaseWorld):
             return
         if self.clock.now() >= self._over_at + _FAULTS_AFTERWARDS:
             self.chaos.end()
-            well = [not (self.fleets[one].clock.frozen or one.cut_off) for one in self.living()]
-            if len(well) >= self.scenario.servers and all(well) and not self.vault.away and all(one.well for one in self.machines):
+            well = [one for one in self.living() if not (self.fleets[one].clock.frozen or one.cut_off)]
+            all_well = self.scenario.servers <= len(well) == len(self.living())
+            if all_well and not self.vault.away and all(one.well for one in self.machines):
                 self._calm_from = self.clock.now()
 
     def trouble_server(self, process: Process) -> None:
@@ -241,14 +234,15 @@ class FleetWorld(BaseWorld):
         open_ones = [number for number in range(len(self.plans)) if not self.store.is_closed(run_id(number))]
         if self._over_at is None and not open_ones:
             self._over_at = now
-        for process in self.living():
+        living = self.living()
+        for process in living:
             undriven = False
             for number in open_ones:
                 run, name = self.scenario.runs[number], run_id(number)
                 if now < self.begin + run.at:
                     continue
                 if await self.store.runs.row(name) is None:
-                    if self.takes(process, number):
+                    if process is living[number % len(living)]:
                         self.errand(self._submit(process, number))
                     continue
                 self.errand(self._answer(process, name))
@@ -258,10 +252,6 @@ class FleetWorld(BaseWorld):
                 undriven = undriven or driven is None or driven.error is not None
             if undriven:
                 self.errand(process.engine.recover())
-
-    def takes(self, process: Process, number: int) -> bool:
-        """Whether a run is submitted to this server."""
-        return True
 
     async def _submit(self, process: Process, number: int) -> None:
         await process.engine.submit(self.plans[number], run_id=run_id(number))
