@@ -82,6 +82,7 @@ class WorkerBroker:
         place: how the names of its sessions begin, where there are several servers: each knows whose a session is.
         beat_s, poll_s: how often workers beat, and how long a poll without work stays open.
         refuses: why no worker gets a session here; empty where they do.
+        fleet: matches attempts with workers; one of its own unless given.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class WorkerBroker:
         beat_s: float = 3.0,
         poll_s: float = 25.0,
         refuses: str = "",
+        fleet: Fleet | None = None,
     ) -> None:
         self._refuses = refuses
         self.settings = settings or FleetSettings()
@@ -108,7 +110,7 @@ class WorkerBroker:
         self.tokens = Tokens(key)
         self._secrets = SecretBook(secrets)
         # A server that counts no terms starts at the microsecond: no earlier one came as far, if the clock was not set back.
-        self.fleet = Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
+        self.fleet = fleet or Fleet(self.settings, first=term << _NUMBER_BITS if term else clock.now())
         self._is_paused = self._is_closed = False
         self._sessions: dict[str, _Session] = {}
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when

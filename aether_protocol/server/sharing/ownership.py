@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from aether_protocol.assembly import Engine
+from aether_protocol.engine.api import RunEngine
+from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.shares import to_claim, to_release
 from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import ServerRow, Store
 from aether_protocol.ports.store.servers import FREE
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
@@ -25,6 +26,7 @@ from aether_protocol.service.dead_owners import release_dead_owners, remove_shar
 LOOK_S: Final = 0.5  # between two looks: one that died is found within two
 ALONE_S: Final = 2.0  # between two looks for runs that no engine drives, where there is no other server
 _RENEWALS: Final = 3  # of the row in a lease
+_SECOND: Final = 1_000_000
 
 _log = logging.getLogger("aether_protocol")
 
@@ -39,17 +41,19 @@ class RunOwnership:
         root: of workspaces, where shared folders of runs that ended are removed.
         tend: called with each look, before runs are claimed.
         recovered: called with each run that was.
+        clock: the time between looks; it must never jump. That of this machine unless given.
     """
 
     def __init__(
         self,
         store: Store,
-        engine: Engine,
+        engine: RunEngine,
         row: ServerRow,
         *,
         root: Path | None,
         tend: Callable[[], Awaitable[None]],
         recovered: Callable[[str], None],
+        clock: Clock | None = None,
     ) -> None:
         self.row = row
         self.servers: Sequence[ServerRow] = ()  # that live, as of the last look; this one among them
@@ -58,8 +62,9 @@ class RunOwnership:
         self._root = root
         self._tend = tend
         self._recovered = recovered
-        self._renewed_at: float | None = None
-        self._claimed_at: float | None = None
+        self._clock = clock or SystemClock()
+        self._renewed_at: int | None = None
+        self._claimed_at: int | None = None
 
     def lives(self, owner: str) -> bool:
         """Whether a server of this name was there at the last look."""
@@ -79,16 +84,20 @@ class RunOwnership:
                     await release_dead_owners(self._store)
                     if first:
                         await remove_shared_folders(self._store, self._root)
-                limit = await self._limit()
-                await self._tend()
-                if limit != 0:
-                    for run_id in await self._engine.recover(limit=limit):
-                        self._recovered(run_id)
+                await self.look()
                 first = False
             except (PortError, BusyError) as error:
                 _log.warning("the store does not answer: %s", error.message)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_S)
+
+    async def look(self) -> None:
+        """Claim and release what is to be claimed and released now. Raises PortError, BusyError."""
+        limit = await self._limit()
+        await self._tend()
+        if limit != 0:
+            for run_id in await self._engine.recover(limit=limit):
+                self._recovered(run_id)
 
     async def _limit(self) -> int | None:
         """How many free runs may be claimed now; None: all. What is above the share is released."""
@@ -96,9 +105,9 @@ class RunOwnership:
         before = {one.owner for one in self.servers}
         self.servers = await self._store.servers.list()
         owners = {one.owner for one in self.servers} | {self.row.owner}
-        now = time.monotonic()
+        now = self._clock.now()
         if len(owners) == 1:
-            if self._claimed_at is not None and owners == before and now < self._claimed_at + ALONE_S:
+            if self._claimed_at is not None and owners == before and now < self._claimed_at + ALONE_S * _SECOND:
                 return 0
             self._claimed_at = now
             return None
@@ -112,7 +121,7 @@ class RunOwnership:
     async def _renew(self) -> None:
         """Keep the row, and with it the lease."""
         lease = self._engine.driven.lease_us if self._store.durable else None
-        now = time.monotonic()
-        if self._renewed_at is None or (lease is not None and now - self._renewed_at >= lease / _RENEWALS / 1_000_000):
+        now = self._clock.now()
+        if self._renewed_at is None or (lease is not None and now - self._renewed_at >= lease / _RENEWALS):
             await self._store.servers.put(self.row, lease)
             self._renewed_at = now

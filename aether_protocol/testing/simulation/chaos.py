@@ -57,6 +57,7 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "link-cut-to-server": (0.006, 2),  # between a worker and the server that it talks to, not the others
     "link-cut-from-server": (0.006, 2),
     "link-cut": (0.006, 2),
+    "peer-cut": (0.012, 3),  # between two servers
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _CHOICE: Final = "choice"

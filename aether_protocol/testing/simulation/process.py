@@ -32,12 +32,13 @@ from aether_protocol.testing.simulation.workers import SECOND, BrokerProcess, Si
 LEASE_US: Final = 15 * SECOND
 _READS: Final = frozenset(
     {"runs.load", "runs.row", "runs.rows", "runs.lines", "mailbox.requests", "leases.owner", "leases.owners", "logs.read"}
+    | {"servers.list", "servers.runs"}
     | {"schedules.get", "schedules.find", "schedules.fires", "schedules.plan", "schedules.runs"}
 )
 _WRITES: Final = frozenset(
     {"runs.create", "runs.append", "runs.delete", "leases.claim", "leases.renew", "leases.release", "leases.lock"}
     | {"leases.unlock", "leases.broke", "upkeep.mend", "mailbox.post", "mailbox.answered", "mailbox.answer"}
-    | {"mailbox.withdraw", "logs.write", "schedules.put", "schedules.remove", "schedules.decide"}
+    | {"servers.put", "mailbox.withdraw", "logs.write", "schedules.put", "schedules.remove", "schedules.decide"}
 )
 _LAST_WORDS: Final = frozenset(
     {"leases.release", "leases.unlock", "close", "logs.write", "mailbox.answered", "mailbox.withdraw"}

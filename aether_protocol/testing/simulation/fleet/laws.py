@@ -52,7 +52,6 @@ class FleetLaws:
         self.acknowledged: set[AttemptRef] = set()
         self.executions: list[Execution] = []
         self.deaths: set[AttemptRef] = set()
-        self.alone = True  # where another server is, it may hand out what a worker of this one still has
         self.ran: dict[tuple[str, AttemptRef], SimMachine] = {}  # by worker and attempt
         self.clock = clock
         self.counts = counts
@@ -101,7 +100,7 @@ class FleetLaws:
         for key in self._several:
             awake = [one for one in self._living[key] if not one.machine.frozen]
             told = ", ".join(f"{one.ref} on {one.machine.name}" for one in self._living[key])
-            self.demand(len(awake) < 2 or not self.alone, OVERLAP, told)
+            self.demand(len(awake) < 2, OVERLAP, told)
             self.counts["moments of overlap"] += 1
 
     # --- network ---

@@ -58,6 +58,21 @@ class ServerSide(Protocol):
         ...
 
 
+class Sender(Protocol):
+    """A machine, or a server. `trouble_until`: a fault reaches it until then."""
+
+    address: int
+    trouble_until: int
+
+    @property
+    def clock(self) -> MachineClock: ...
+    @property
+    def dead(self) -> bool: ...
+    def is_cut(self, address: int) -> tuple[bool, bool]:
+        """Whether its messages do not reach the server at an address, and whether the server's do not reach it."""
+        ...
+
+
 class FrameObserver(Protocol):
     """Who watches what crosses the network."""
 
@@ -67,7 +82,7 @@ class FrameObserver(Protocol):
 
 class _Frame(Struct, eq=False):
     what: str
-    machine: SimMachine
+    sender: Sender
     address: int
     body: bytes
     shape: Any
@@ -84,13 +99,17 @@ class Network:
         self._watch = watch
         self._serving: set[asyncio.Task[None]] = set()
 
-    async def ask(self, what: str, machine: SimMachine, message: Any, serve: Serve, *, timeout_s: float) -> bytes:
-        """Send a message and return its answer. Raises as `worker.transport.WorkerTransport`."""
+    async def ask(
+        self, what: str, sender: Sender, message: Any, serve: Serve, *, timeout_s: float, address: int | None = None
+    ) -> bytes:
+        """Send a message, to `address` or where the sender turns to, and return its answer. Raises as
+        `worker.transport.WorkerTransport`."""
         body = _encode(message)
         self._watch.frame(what, body)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._send(_Frame(what, machine, machine.address, body, type(message), serve), answer)
-        clock = machine.clock
+        to = sender.address if address is None else address
+        self._send(_Frame(what, sender, to, body, type(message), serve), answer)
+        clock = sender.clock
         alarm = clock.call_at(clock.now() + round(timeout_s * SECOND), lambda: _fail(answer, TransportError("no answer")))
         try:
             return await answer
@@ -106,24 +125,25 @@ class Network:
     def _send(self, frame: _Frame, answer: asyncio.Future[bytes]) -> None:
         strikes, choose = self._chaos.strikes, self._chaos.choose
         if strikes("frame-lost"):
-            self._break(frame.machine, answer)
+            self._break(frame.sender, answer)
             return
         late = strikes("frame-late") or (frame.what == "beat" and strikes("beat-late"))
         delay = choose(SECOND, 5 * SECOND, LATEST) if late else 0
         if late:
-            self._trouble(frame.machine)
+            self._trouble(frame.sender)
         self._after(delay, lambda: self._arrive(frame, answer))
         if strikes("frame-doubled"):
-            self._trouble(frame.machine)
+            self._trouble(frame.sender)
             self._after(delay + choose(0, SECOND, LATEST // 2), lambda: self._arrive(frame, None))
 
     def _arrive(self, frame: _Frame, answer: asyncio.Future[bytes] | None) -> None:
         server = self.servers.get(frame.address)
-        if frame.machine.is_cut(frame.address)[0]:
+        if frame.sender.dead or frame.sender.is_cut(frame.address)[0]:
             return
         if server is None or server.refuses:
-            self._break(frame.machine, answer, at_once=True)
-            self.turn_away(frame.machine, frame.address)
+            self._break(frame.sender, answer, at_once=True)
+            if isinstance(frame.sender, SimMachine):
+                self.turn_away(frame.sender, frame.address)
             return
         server.clock.when_awake(lambda: self._begin(server, frame, answer))
 
@@ -146,7 +166,7 @@ class Network:
         else:
             outcome = _encode(given)
             if server.refuses:
-                self._break(frame.machine, answer)
+                self._break(frame.sender, answer)
                 return
             if isinstance(given, Receipt):
                 self._watch.receipt(given)
@@ -157,25 +177,25 @@ class Network:
     # --- and back ---
 
     def _answer(self, frame: _Frame, answer: asyncio.Future[bytes] | None, outcome: bytes | Exception) -> None:
-        machine = frame.machine
-        if answer is None or machine.is_cut(frame.address)[1]:
+        sender = frame.sender
+        if answer is None or sender.is_cut(frame.address)[1]:
             return
         if self._chaos.strikes("answer-lost"):
-            self._break(machine, answer)
+            self._break(sender, answer)
             return
         late = self._chaos.strikes("frame-late")
         if late:
-            self._trouble(machine)
+            self._trouble(sender)
         delay = self._chaos.choose(SECOND, 5 * SECOND, LATEST) if late else 0
-        self._after(delay, lambda: machine.clock.when_awake(lambda: _settle(answer, outcome)))
+        self._after(delay, lambda: sender.clock.when_awake(lambda: _settle(answer, outcome)))
 
-    def _break(self, machine: SimMachine, answer: asyncio.Future[bytes] | None, *, at_once: bool = False) -> None:
-        """The connection is gone, which its machine learns some time."""
-        self._trouble(machine)
+    def _break(self, sender: Sender, answer: asyncio.Future[bytes] | None, *, at_once: bool = False) -> None:
+        """The connection is gone, which who sent it learns some time."""
+        self._trouble(sender)
         if answer is not None:
             delay = 0 if at_once else self._chaos.choose(0, SECOND, 8 * SECOND)
             error = TransportError("the connection broke")
-            self._after(delay, lambda: machine.clock.when_awake(lambda: _fail(answer, error)))
+            self._after(delay, lambda: sender.clock.when_awake(lambda: _fail(answer, error)))
 
     def free_address(self) -> int:
         """That of a server that is there no more; one more where all answer."""
@@ -188,8 +208,8 @@ class Network:
             machine.address = known[(known.index(address) + 1) % len(known)]
             self._trouble(machine)
 
-    def _trouble(self, machine: SimMachine) -> None:
-        machine.trouble_until = max(machine.trouble_until, self._clock.now() + TROUBLE)
+    def _trouble(self, sender: Sender) -> None:
+        sender.trouble_until = max(sender.trouble_until, self._clock.now() + TROUBLE)
 
     def _after(self, delay: int, call: Callable[[], None]) -> None:
         if delay:

@@ -83,20 +83,28 @@ class SimulatedFleet:
 
     def __init__(self, parts: FleetParts, host: ServerProcess, address: int = 0) -> None:
         self.clock = MachineClock(parts.clock)
-        self.broker = WorkerBroker(self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s)
         self.laws = ServerLaws(parts.laws)
-        self.broker.fleet = WatchedFleet(host.number << 40, self.laws)
+        fleet = WatchedFleet(host.number << 40, self.laws)
+        self.broker = WorkerBroker(
+            self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s, fleet=fleet
+        )
         self.broker.share(parts.weights, parts.limits)
         self._host = host
         self._chaos = parts.chaos
         self.address = address
         self.leaving = False  # it takes nothing any more
+        self.cuts: set[int] = set()  # the servers that it does not reach, by address
+        self.trouble_until = 0
         self.calm_since = 0  # it had its last fault then
         parts.network.servers[address] = self
 
     @property
     def dead(self) -> bool:
         return self._host.dead
+
+    def is_cut(self, address: int) -> tuple[bool, bool]:
+        """See `network.Sender`."""
+        return address in self.cuts, address in self.cuts
 
     @property
     def refuses(self) -> bool:

@@ -117,7 +117,9 @@ class ServerLaws:
                 del self._stops[number]
             else:
                 told = f"{delivery.work.ref} was to stop {(now - since) / SECOND} s ago"
-                self._shared.demand(now - since <= STOPS_WITHIN, STOPPED, told)
+                relayed = delivery.session in state.sessions and state.sessions[delivery.session].via
+                within = STOPS_WITHIN + (LEASE if relayed else 0)  # the session of a server lives for two leases
+                self._shared.demand(now - since <= within, STOPPED, told)
         self._look_for_room(state, living, calm_since, now)
 
     def _look_for_room(self, state: FleetState, living: Sequence[SimMachine], calm_since: int, now: int) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from aether_protocol.errors import AetherError
 from aether_protocol.plan.model import Plan
 from aether_protocol.testing.simulation.fleet.machine import SimMachine
 from aether_protocol.testing.simulation.fleet.network import TROUBLE
+from aether_protocol.testing.simulation.fleet.peers import ServerLife
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
+from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
 from aether_protocol.testing.simulation.fleet.world import FleetWorld
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.process import Process
@@ -29,38 +32,32 @@ class ServersWorld(FleetWorld):
     """Plays a scenario with `servers` of them, and at times one more."""
 
     absences = (0, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND)
+    recovers = False  # they claim what is their share
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
         super().__init__(played, loop, plans)
-        self.laws.alone = False
+        self._lives: dict[Process, ServerLife] = {}
+        self._crowded_since: dict[Process, int] = {}  # they have more than their share since then
+        self._last_fault = (0, self.begin)  # how many there were, and when the last one came
 
     def living(self) -> list[Process]:
         return [one for one in super().living() if not self.fleets[one].leaving]
 
-    async def tend(self) -> None:
-        self._spread()
-        await super().tend()
-
-    def _spread(self) -> None:
-        """A server to which no able worker talks gets one: what it drives could end nowhere else."""
-        able = [one for one in self.machines if one.name.startswith("able") and not one.ended]
-        at = [one.address for one in able]
-        for process in self.living():
-            address = self.fleets[process].address
-            moving = next((one for one in able if at.count(one.address) > 1 or one.address not in self._answering()), None)
-            if address not in at and moving is not None:
-                moving.address = address
-                moving.trouble_until = self.clock.now() + TROUBLE
-                at = [one.address for one in able]
-
-    def _answering(self) -> set[int]:
-        return {self.fleets[process].address for process in self.living()}
-
-    # --- faults ---
+    async def live(self, process: Process) -> None:
+        await super().live(process)
+        life = self._lives[process] = ServerLife(self.network, process, self.fleets[process])
+        try:
+            await life.serve()
+        except AetherError:
+            process.die()  # the store did not take it in
 
     async def clear(self, process: Process) -> None:
         self._notice(process)
+        if process in self._lives:
+            await self._lives.pop(process).close()
         await super().clear(process)
+
+    # --- faults ---
 
     def trouble_server(self, process: Process) -> None:
         super().trouble_server(process)
@@ -80,6 +77,12 @@ class ServersWorld(FleetWorld):
             self.gone(process)
         if lasts >= 0:
             fleet.calm_since = max(fleet.calm_since, self.clock.now() + lasts + TROUBLE)
+        if not fleet.cuts and strikes("peer-cut"):
+            others = [self.fleets[one] for one in self.living() if one is not process]
+            for other in others[: choose(1, len(others)) if others else 0]:
+                fleet.cuts.add(other.address)
+                other.cuts.add(fleet.address)
+                self.clock.call_at(self.clock.now() + choose(*_CUTS), partial(_join, fleet, other))
         if strikes("server-joins"):
             self.bring_up()
 
@@ -97,6 +100,8 @@ class ServersWorld(FleetWorld):
     async def _stop(self, process: Process) -> None:
         """A server stops in order: its polls end, then its runs are released."""
         try:
+            self.fleets[process].broker.pause()
+            await self._lives[process].close()
             await self.fleets[process].broker.close()
             await process.bury()
         finally:
@@ -110,3 +115,8 @@ class ServersWorld(FleetWorld):
                 machine.cuts[machine.address] = to, of
                 self.clock.call_at(self.clock.now() + lasts, machine.cuts.clear)
                 machine.trouble_until = max(machine.trouble_until, self.clock.now() + lasts + TROUBLE)
+
+
+def _join(first: SimulatedFleet, second: SimulatedFleet) -> None:
+    first.cuts.discard(second.address)
+    second.cuts.discard(first.address)

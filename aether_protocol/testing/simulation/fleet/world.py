@@ -54,6 +54,7 @@ class FleetWorld(BaseWorld):
     """Plays one scenario. `outcomes` say how its runs ended, by number."""
 
     absences = (0, SECOND, 5 * SECOND, 15 * SECOND, 40 * SECOND)
+    recovers = True  # what is not driven is recovered with each tick
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
         clock = ManualClock()
@@ -250,7 +251,7 @@ class FleetWorld(BaseWorld):
                     self.errand(self._cancel(process, name))
                 driven = process.engine.driven.find(name)
                 undriven = undriven or driven is None or driven.error is not None
-            if undriven:
+            if undriven and self.recovers:
                 self.errand(process.engine.recover())
 
     async def _submit(self, process: Process, number: int) -> None:

@@ -1,0 +1,118 @@
+"""What makes a server of a simulation one of several: its row in the store, its share of the runs, and the links by which it is
+a worker of the others. All of it is the real thing (`server.sharing`, `server.relay`) but for the network between.
+
+Law: a message between servers crosses the same network as one of a worker, with the same faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import msgspec
+
+from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.errors import BusyError, PortError
+from aether_protocol.ports.store import ServerRow
+from aether_protocol.ports.worker import BeatMessage, Hello, Orders, Receipt, SecretAnswer, SecretRequest, Welcome, WorkReport
+from aether_protocol.server.relay.relays import Relays, StoreDirectory
+from aether_protocol.server.sharing.ownership import RunOwnership
+from aether_protocol.testing.simulation.fleet.network import ANSWER_S, Network, Serve
+from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
+from aether_protocol.testing.simulation.process import Process
+from aether_protocol.worker.transport import TransportError
+
+LOOK_S: Final = 1.0
+
+
+class PeerTransport:
+    """See `server.relay.link.LinkTransport`: from one server to another, for as long as that one lives."""
+
+    def __init__(self, network: Network, sender: SimulatedFleet, peer: ServerRow) -> None:
+        self._network = network
+        self._sender = sender
+        self._address = int(peer.address)
+        self._peer = network.servers[self._address]
+
+    async def hello(self, hello: Hello) -> Welcome:
+        raw = await self._ask("hello of a server", hello, lambda broker, given: broker.hello(given, via=given.worker))
+        return msgspec.json.decode(raw, type=Welcome)
+
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
+        raw = await self._ask("beat", beat, lambda broker, given: broker.beat(session, given))
+        return msgspec.json.decode(raw, type=Orders)
+
+    async def report(self, session: str, report: WorkReport) -> Receipt:
+        raw = await self._ask("report", report, lambda broker, given: broker.report(session, given))
+        return msgspec.json.decode(raw, type=Receipt)
+
+    async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
+        raw = await self._ask("secrets", request, lambda broker, given: broker.secrets(session, given))
+        return msgspec.json.decode(raw, type=SecretAnswer)
+
+    async def artifact(
+        self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
+    ) -> RelayedAnswer:
+        raise PortError("workers of a simulation have no artifacts")
+
+    async def leave(self, session: str) -> None:
+        await self._ask("leave", None, lambda broker, given: broker.leave(session))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _ask(self, what: str, message: object, serve: Serve) -> bytes:
+        if self._network.servers[self._address] is not self._peer:
+            raise TransportError("another server is there")  # it would refuse the token of one that it does not know
+        return await self._network.ask(what, self._sender, message, serve, timeout_s=ANSWER_S, address=self._address)
+
+
+class ServerLife:
+    """One server among others. `begin` it, `close` it before its process is closed."""
+
+    def __init__(self, network: Network, process: Process, fleet: SimulatedFleet) -> None:
+        self._process = process
+        self._fleet = fleet
+        row = ServerRow(process.engine_name, process.engine_name, str(fleet.address), started_at=process.number)
+        self.relays = Relays(
+            fleet.broker,
+            StoreDirectory(process.store),
+            lambda peer: PeerTransport(network, fleet, peer),
+            process.engine.drives,
+            me=row,
+            clock=fleet.clock,
+        )
+        self.ownership = RunOwnership(
+            process.store,
+            process.engine,
+            row,
+            root=None,
+            tend=_nothing,
+            recovered=lambda run_id: None,
+            clock=fleet.clock,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def serve(self) -> None:
+        """Be one of the servers until `close`. Raises AetherError where the store does not take it in."""
+        await self.ownership.begin()
+        self._tasks = [asyncio.create_task(one) for one in (self.relays.serve(asyncio.Event()), self._own())]
+        await asyncio.gather(*self._tasks)
+
+    async def _own(self) -> None:
+        while True:
+            with contextlib.suppress(PortError, BusyError):  # again with the next look
+                await self.ownership.look()
+            await self._fleet.clock.sleep(LOOK_S)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.relays.close()
+
+
+async def _nothing() -> None:
+    """There are no namespaces to look after."""
