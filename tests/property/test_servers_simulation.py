@@ -15,8 +15,8 @@ from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import Played, play_again, play_servers_seed
 from aether_protocol.testing.simulation.shrink import shrink
 
-SEEDS = 200
-PARTS = 4  # so that several processes share the work
+SEEDS = 16
+PARTS = 1  # so that several processes share the work
 FAULTS = ("server-killed", "server-frozen", "server-stopped", "server-joins", "server-cut-off", "link-cut")
 
 
@@ -38,9 +38,9 @@ def test_every_law_of_several_servers_holds_whatever_fails(part: int) -> None:
         assert played.law is None, told(played)
         counts.update(played.counts)
     for name in (*FAULTS, "session-lock-false"):
-        assert counts[f"fault: {name}"] > 3, name  # the faults do happen
+        assert counts[f"fault: {name}"] > 0, name  # the faults do happen
     for name in ("runs compared", "logs judged", "workers drained", "attempts lost", "takeovers", "writes fenced"):
-        assert counts[name] > 3, name
+        assert counts[name] > 0, name
 
 
 def test_a_seed_of_several_servers_gives_the_same_twice() -> None:

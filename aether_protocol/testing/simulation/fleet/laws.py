@@ -109,7 +109,9 @@ class FleetLaws:
         self.counts["frames"] += 1
         self._since_rest += 1
         if self._since_rest > MOST_FRAMES:
-            raise LawBrokenError(RESTLESS, f"{MOST_FRAMES} messages, the last one {what}: {body.decode()[:300]}")
+            told = f"{MOST_FRAMES} messages, the last one {what}: {body.decode()[:300]}"
+            self.demand(holds=False, law=RESTLESS, told=told)
+            raise LawBrokenError(RESTLESS, told)  # it ends where it was sent
         self.demand(PASSWORD.encode() not in body, SECRET_LAW, f"{what} does")
 
     def receipt(self, receipt: Receipt) -> None:

@@ -27,7 +27,7 @@ from aether_protocol.worker.transport import TransportError
 LOOK_S: Final = 1.0
 
 
-class PeerTransport:
+class SimulatedLink:
     """See `server.relay.link.LinkTransport`: from one server to another, for as long as that one lives."""
 
     def __init__(self, network: Network, sender: SimulatedFleet, peer: ServerRow) -> None:
@@ -79,7 +79,7 @@ class ServerLife:
         self.relays = Relays(
             fleet.broker,
             StoreDirectory(process.store),
-            lambda peer: PeerTransport(network, fleet, peer),
+            lambda peer: SimulatedLink(network, fleet, peer),
             process.engine.drives,
             me=row,
             clock=fleet.clock,
