@@ -41,6 +41,8 @@ def _stray_until(fleet: FleetState, work: Work, *, known: bool) -> int:
     """Until when a worker that has not said hello here may carry out an earlier attempt of its task run: one that was withdrawn
     here, or at a server before this one, which may have known more. `known`: the earlier one waited here."""
     until = fleet.strays.pop(work.task_run_id, 0)
+    if work.number:
+        return 0  # the server that placed it here knows that none does
     if known or work.task_run_id in fleet.given or (work.ref.attempt == 1 and not work.ref.epoch):
         return until
     return max(until, fleet.young_until)
@@ -110,7 +112,8 @@ def died(fleet: FleetState, event: e.Died) -> None:
         session.losses.append((event.at, ref.task_run_id))
         while session.losses and session.losses[0][0] <= event.at - fleet.settings.quarantine_window:
             session.losses.popleft()
-        if session.state == "active" and len({task for _, task in session.losses}) >= fleet.settings.quarantine_losses:
+        several = len({task for _, task in session.losses}) >= fleet.settings.quarantine_losses
+        if session.state == "active" and several and not session.via:  # behind a server the loss is that of one of its workers
             session.state = "quarantined"
             fleet.waiting.mark_unready(session)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from aether_protocol.fleet.work import TASKS, Slots, Work
+from aether_protocol.fleet.work import TASKS, Need, Slots, Work
 from aether_protocol.ports.wire import AttemptRef
 
 
@@ -80,6 +80,19 @@ class Polled(Struct, gc=False):
     session: str
     poll: int
     free: int
+    holding: Sequence[Holding]
+
+
+class Taken(Struct, gc=False):
+    """Another server asks for attempts that wait here, for workers of its own. `poll`, `holding`: as of a poll; `need`: what
+    these attempts ask of a worker; `namespaces`: of these alone, None: of all; `count`: how many at most."""
+
+    at: int
+    session: str
+    poll: int
+    need: Need
+    namespaces: frozenset[str] | None
+    count: int
     holding: Sequence[Holding]
 
 
@@ -190,6 +203,7 @@ Event = (
     | Released
     | Joined
     | Polled
+    | Taken
     | PollEnded
     | Beat
     | Started

@@ -21,6 +21,7 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.LimitsSet: attempts.limits_set,
     e.Joined: membership.joined,
     e.Polled: membership.polled,
+    e.Taken: membership.taken,
     e.PollEnded: membership.poll_ended,
     e.Beat: membership.beat,
     e.Disconnected: membership.disconnected,

@@ -75,6 +75,19 @@ def polled(fleet: FleetState, event: e.Polled) -> None:
     fleet.waiting.mark_ready(session)
 
 
+def taken(fleet: FleetState, event: e.Taken) -> None:
+    session = fleet.seen(event.session, event.at)
+    if session is None or not session.via or event.poll <= session.poll:
+        return
+    _reconcile(fleet, session, event.holding, before=event.poll, again=False)
+    session.poll = event.poll
+    for _ in range(event.count):
+        work = fleet.waiting.next_of(event.need, event.namespaces)
+        if work is None or event.at - work.at < fleet.settings.offer_after:
+            break  # a worker of this server may be about to ask
+        fleet.assign(work, session, event.at)
+
+
 def poll_ended(fleet: FleetState, event: e.PollEnded) -> None:
     session = fleet.sessions.get(event.session)
     if session is not None and event.poll == session.poll:

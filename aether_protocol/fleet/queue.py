@@ -217,6 +217,10 @@ class ClassQueue:
             level.rotation.discard(name)
         return name
 
+    def namespaces(self) -> list[str]:
+        """Return the namespaces of which something waits, by name."""
+        return sorted({name for level in self._levels.values() for name in level.namespaces})
+
     def reopen(self, namespace: str) -> None:
         """Offer what waits of a namespace that was at its limit."""
         for level in self._levels.values():

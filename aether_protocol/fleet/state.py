@@ -23,7 +23,8 @@ class FleetSettings(Struct, frozen=True, kw_only=True, gc=False):
     """Times in microseconds. `lease`: how long a session lives after its last message. `reattach`: for how long
     workers of an earlier server may come back with what they hold. `refusal_delay` doubles with each refusal in a row up to
     `longest_delay`; after `refused_at_most` it is an Error. A worker that lost `quarantine_losses` different task runs
-    within `quarantine_window` by the death of their own processes gets no more work for as long."""
+    within `quarantine_window` by the death of their own processes gets no more work for as long. What has waited for
+    `offer_after` may go to workers of other servers."""
 
     lease: int = 30_000_000
     reattach: int = 30_000_000
@@ -32,6 +33,7 @@ class FleetSettings(Struct, frozen=True, kw_only=True, gc=False):
     refused_at_most: int = 300_000_000
     quarantine_losses: int = 3
     quarantine_window: int = 600_000_000
+    offer_after: int = 50_000
 
 
 class FleetState:
@@ -85,24 +87,30 @@ class FleetState:
         answered: dict[str, WorkerSession] = {}
         while (found := self.waiting.choose(self._favourites)) is not None:
             work, session = found
-            self.waiting.remove(work, started=True)
-            work.wait_until = None  # it found a worker
-            delivery = WorkerDelivery(self._next, session.name, work, session.poll, now)
-            self._next += 1
-            self.add(delivery, session)
-            if now < self.young_until:
-                self.given.add(work.task_run_id)
+            self.assign(work, session, now)
             session.credit -= 1
-            if work.sticky:
-                self._favourites[work.run_id] = session.name
-                self._favourites.move_to_end(work.run_id)
-                if len(self._favourites) > _FAVOURITES:
-                    self._favourites.popitem(last=False)
             answered[session.name] = session
-            self.emit(c.Assign(session.name, session.poll, delivery.number, work))
         for session in answered.values():
             if not session.streaming or not session.credit:
                 self.close_poll(session)
+
+    def assign(self, work: Work, session: WorkerSession, now: int) -> None:
+        """Make a delivery of an attempt that waits in a queue. One of another server keeps the number that it has there, and is
+        that server's to repeat."""
+        self.waiting.remove(work, started=True)
+        work.wait_until = None  # it found a worker
+        number = work.number or self._next
+        self._next += not work.number
+        delivery = WorkerDelivery(number, session.name, work, session.poll, now, adopted=bool(work.number))
+        self.add(delivery, session)
+        if now < self.young_until:
+            self.given.add(work.task_run_id)
+        if work.sticky:
+            self._favourites[work.run_id] = session.name
+            self._favourites.move_to_end(work.run_id)
+            if len(self._favourites) > _FAVOURITES:
+                self._favourites.popitem(last=False)
+        self.emit(c.Assign(session.name, session.poll, number, work))
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 

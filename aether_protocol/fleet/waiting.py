@@ -36,7 +36,7 @@ class Waiting:
         self._limits: Mapping[str, int] = {}
         self._namespaces = Turns(lambda name: self._weights.get(name, 1))
         self._runs = Turns()
-        self._busy: dict[Need, WorkClass] = {}  # with something queued
+        self.busy: dict[Need, WorkClass] = {}  # with something queued
         self._due: list[tuple[int, int, AttemptRef]] = []  # (when, order, ref): end of a delay, or of the longest wait
         self._order = 0
 
@@ -63,7 +63,7 @@ class Waiting:
         self.newest[work.task_run_id] = work
         self.queued[work.ref] = work
         if not group.queue:
-            self._busy[work.need] = group
+            self.busy[work.need] = group
         group.queue.add(work, first=first)
 
     def delay(self, work: Work, until: int) -> None:
@@ -90,7 +90,7 @@ class Waiting:
             group = self.classes[work.need]
             group.queue.remove(work, started=started)
             if not group.queue:
-                del self._busy[work.need]
+                del self.busy[work.need]
         else:
             self.behind.pop(work.task_run_id, None)
             self.delayed.pop(work.ref, None)
@@ -140,7 +140,7 @@ class Waiting:
         last had an attempt of a run. The attempt stays queued."""
         while True:
             best = None
-            for group in self._busy.values():
+            for group in self.busy.values():
                 for served in group.ready:
                     found = group.queue.peek(served, self.full)
                     if found is not None and (best is None or found[0] < best[0]):
@@ -151,6 +151,12 @@ class Waiting:
             session = group.choose(served, favourites.get(work.run_id) if work.sticky else None)
             if session is not None:
                 return work, session
+
+    def next_of(self, need: Need, namespaces: frozenset[str] | None) -> Work | None:
+        """Return the most urgent attempt that asks for just this. It stays queued."""
+        group = self.busy.get(need)
+        found = None if group is None else group.queue.peek(namespaces, self.full)
+        return None if found is None else found[1]
 
     # --- namespaces -------------------------------------------------------------------------------------------------
 
@@ -180,7 +186,7 @@ class Waiting:
             self.full.add(namespace)
         elif namespace in self.full:
             self.full.discard(namespace)
-            for group in self._busy.values():
+            for group in self.busy.values():
                 group.queue.reopen(namespace)
 
     # --- classes ----------------------------------------------------------------------------------------------------
@@ -208,8 +214,8 @@ class Waiting:
                 group.mark_ready(session)
 
     def _drop_idle(self) -> None:
-        if len(self.classes) - len(self._busy) < _IDLE_CLASSES:
+        if len(self.classes) - len(self.busy) < _IDLE_CLASSES:
             return
-        for need in [need for need in self.classes if need not in self._busy]:
+        for need in [need for need in self.classes if need not in self.busy]:
             for session in self.classes.pop(need).fitting.values():
                 del session.classes[need]

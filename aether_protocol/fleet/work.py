@@ -32,8 +32,9 @@ class Work(Struct, eq=False):
     `sticky`: a worker that had an attempt of this run before is asked first. `wait_until`
     (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
     worker's connection is lost, in place of at the end of the lease. `load` is what is to be delivered. The other fields
-    belong to the fleet: `order` is its place in the order of becoming ready, `refusals` how often workers returned it in a
-    row, since when, and the last reason; `task_run_id` is that of `ref`, made once since it is looked up by again and again.
+    belong to the fleet: `number` is that of the delivery, where another server made it; `order` is its place in the order of
+    becoming ready, `refusals` how often workers returned it in a row, since when, and the last reason; `task_run_id` is that of
+    `ref`, made once since it is looked up by again and again.
     """
 
     ref: AttemptRef
@@ -45,6 +46,7 @@ class Work(Struct, eq=False):
     wait_until: int | None = None
     eager: bool = False
     load: object = None
+    number: int = 0
     order: int = 0
     refusals: int = 0
     refused_since: int | None = None
@@ -86,9 +88,10 @@ DeliveryState = Literal["assigned", "running", "stopping", "reported", "ended"]
 
 class WorkerDelivery(Struct, eq=False):
     """One attempt at one session. `poll` is the number of the poll that was answered with it; `at` when (microseconds).
-    Of a delivery that a worker brought along (`adopted`) the work is what its worker says. One that is `reported` has given a
-    result which is not recorded yet, or its worker says that it has one: it sends it again until it is recorded. One that has
-    `ended` is known for as long as a message of its worker may still name it."""
+    Of a delivery that a worker brought along, or another server placed here (`adopted`), this server decides nothing: the work
+    of the former is what its worker says. One that is `reported` has given a result which is not recorded yet, or its worker
+    says that it has one: it sends it again until it is recorded. One that has `ended` is known for as long as a message of its
+    worker may still name it."""
 
     number: int
     session: str

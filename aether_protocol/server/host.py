@@ -55,6 +55,7 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.relay.forwarding import Forwarding, place_of
 from aether_protocol.server.relay.peers import PeerTransport
 from aether_protocol.server.relay.relays import Relays, StoreDirectory
+from aether_protocol.server.relay.spill import Spill
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.server.sse import end_streams
@@ -283,6 +284,14 @@ class ServerHost:
             me=self.ownership.row,
             clock=self.broker.clock,
         )
+        self.spill = Spill(
+            self.broker,
+            self.relays,
+            lambda: self.ownership.servers,
+            lambda row: PeerTransport(row, self.peer_token),
+            me=self.ownership.row,
+            clock=self.broker.clock,
+        )
         self._forwarding = Forwarding(lambda: self.ownership.servers)
 
     def _drives(self, run_id: str) -> bool:
@@ -328,6 +337,7 @@ class ServerHost:
             workers=self.broker,
             known_workers=self._workers,
             forwarding=self._forwarding,
+            spill=self.spill,
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
             access=self.access,
@@ -380,6 +390,7 @@ class ServerHost:
             self._begin("documents", self._follow(self._settings.documents))
         self._begin("recovery", self.ownership.serve(self._stopping))
         self._begin("relays", self.relays.serve(self._stopping))
+        self._begin("spill", self.spill.serve(self._stopping))
         self._begin("artifacts", self._upkeep.serve(self._stopping))
         self._say_ready(True)
         await self._first_of(leaving.wait(), self._serving, *self._tasks)
@@ -402,6 +413,7 @@ class ServerHost:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.spill.close()
         await self.relays.close()
         await self._rooms.aclose()
         with contextlib.suppress(asyncio.CancelledError):

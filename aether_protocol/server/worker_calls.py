@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.brokers.fleet_view import WorkerView, reasons_of, sessions_named, workers_of
-from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.brokers.spilling import TakeRequest
+from aether_protocol.adapters.brokers.workers import WorkerBroker, take_from
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import ForbiddenError
 from aether_protocol.ports.worker import (
@@ -93,6 +94,10 @@ class WorkerCalls:
     def relay(self, hello: Hello) -> Welcome:
         """Begin the session of another server, for what its workers have of runs that this one drives. Raises UsageError."""
         return self._broker.hello(hello, holder=self._caller.token or "", via=hello.worker)
+
+    def take(self, session: str, request: TakeRequest) -> Orders:
+        """Give attempts that wait here to another server, whose session this is."""
+        return take_from(self._held(session), session, request)
 
     async def poll(self, session: str, poll: Poll) -> Orders:
         """Ask for work, and wait for it."""

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from aether_protocol.adapters.brokers.fleet_view import waiting_of
+from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -26,7 +27,7 @@ from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.server.relay.forwarding import FORWARDED
-from aether_protocol.server.relay.peers import HELLO
+from aether_protocol.server.relay.peers import BELL, HELLO
 from aether_protocol.server.runs import Asked
 from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision
 
@@ -66,6 +67,20 @@ async def no_workers() -> None:
 async def relay_workers(data: JSONBody[Hello], request: _Any) -> Welcome:
     """Begin the session of another server of the same store."""
     return _calls(request).relay(data)
+
+
+@post(f"{HELLO}/{{session:str}}/take", opt=PEER, status_code=200, include_in_schema=False)
+async def take_work(session: FromPath[str], data: JSONBody[TakeRequest], request: _Any) -> Orders:
+    """Give another server attempts that find no worker here."""
+    return _calls(request).take(session, data)
+
+
+@post(BELL, opt=PEER, status_code=202, include_in_schema=False)
+async def hear_offers(data: JSONBody[OfferBell], state: State) -> None:
+    """Hear of attempts that find no worker at another server."""
+    spill = parts_of(state).spill
+    if spill is not None:
+        spill.hear(data)
 
 
 class WorkerController(Controller):

@@ -63,3 +63,25 @@ def test_what_runs_at_a_worker_when_its_server_is_killed_ends_once(tmp_path: Pat
         journals = [server.end()[1] for server in (second, third)]
         assert all("recovered run" in one for one in journals), "else none of them was relayed for"
         assert not any("Traceback" in one for one in journals)
+
+
+@pytest.mark.rule("RT-150")
+@pytest.mark.parametrize("url_of", [sqlite_url, postgres_url])
+def test_a_run_whose_server_has_no_worker_is_carried_out_by_one_of_another(
+    tmp_path: Path, url_of: Callable[[Path], str]
+) -> None:
+    """Its secret comes from the server that drives it, and is masked; it runs once."""
+    with ExitStack() as stack:
+        options = ("--store", url_of(tmp_path), "--no-workers")
+        first = stack.enter_context(served(tmp_path, *options, db="", AETHER_SECRET_DB_PASSWORD="s3cr3t-value"))
+        second = stack.enter_context(served(tmp_path, *options, db="", AETHER_SECRET_DB_PASSWORD="s3cr3t-value"))
+        worker = stack.enter_context(working(second.url, "--slots", "2", "--name", "w"))
+        worker.connected()
+        secret = {"name": "p", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+        source = f"echo x >> {tmp_path}/begun; echo it is {{{{inputs.parameters.p}}}}"
+        runs = [first.submit(source, inputs={"parameters": [secret]}) for _ in range(4)]
+        assert [first.result(run)["phase"] for run in runs] == ["Succeeded"] * 4
+        assert len(lines_in(tmp_path / "begun")) == 4
+        for run in runs:
+            lines = [line["text"] for line in second.call("GET", f"/runs/{run}/logs")["logs"] if line["stream"] == "stdout"]
+            assert lines == ["it is ***\n"]

@@ -22,7 +22,7 @@ memory.
 Modules by role:
 
     this process       local
-    workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere
+    workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere, spilling
     what is shown      fleet_view, pools
     other engines      celery, futures, endings, nats, unserved
 """

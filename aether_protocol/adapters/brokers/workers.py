@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from msgspec import Struct, field
 
+from aether_protocol.adapters.brokers.spilling import TakeRequest
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.adapters.brokers.worker_reports import WorkerReports
@@ -31,7 +32,7 @@ from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.secrets import SecretProvider
 from aether_protocol.ports.wire import ERROR, AttemptRef, TaskAssignment, TaskResult
-from aether_protocol.ports.wire_json import encode_assignment
+from aether_protocol.ports.wire_json import WireError, decode_assignment, encode_assignment
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
     BeatMessage,
@@ -115,6 +116,7 @@ class WorkerBroker:
         self._sessions: dict[str, _Session] = {}
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
+        self.spill: Callable[[], None] | None = None  # called where attempts wait for a worker
         self._logs = WorkerLogs(clock, self.tokens, self._secrets)
         self._results = WorkerResults(clock, self.tokens, artifacts)
         self.reports = WorkerReports(self.fleet, self.tokens, self._send, self._logs, self._results, clock=clock)
@@ -347,9 +349,8 @@ class WorkerBroker:
                 watch(command, event.at)
             match command:
                 case c.Assign(session=name, number=number, work=work):
-                    item = e.Holding(number, work.ref, work.namespace, work.need.slots)
-                    message = encode_assignment(cast("TaskAssignment", work.load))
-                    self._sessions[name].orders.work.append(WorkItem(token=self.tokens.make(item), assignment=message))
+                    item = work.load if isinstance(work.load, WorkItem) else _work_item(self.tokens, number, work)
+                    self._sessions[name].orders.work.append(item)
                     told[name] = None
                 case c.Stop(session=name):
                     token = self.tokens.make(_item_of(self.fleet.state.deliveries[command.number]))
@@ -369,6 +370,8 @@ class WorkerBroker:
                     self._tell(command)
         for name in told:
             _answer(self._sessions[name])
+        if self.spill is not None and self.fleet.state.waiting.queued:
+            self.spill()
         self._set_timer()
 
     def _tell(self, command: c.ReportStarted | c.ReportLost | c.ReportError) -> None:
@@ -411,6 +414,50 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
+
+
+def _work_item(tokens: Tokens, number: int, work: Work) -> WorkItem:
+    token = tokens.make(e.Holding(number, work.ref, work.namespace, work.need.slots))
+    return WorkItem(token=token, assignment=encode_assignment(cast("TaskAssignment", work.load)))
+
+
+def take_from(broker: WorkerBroker, name: str, request: TakeRequest) -> Orders:
+    """Give attempts that wait here to the workers of another server, whose session this is.
+
+    Raises:
+        SessionOverError: the session is not known.
+    """
+    session = broker._session(name)
+    session.orders.work = []  # what an earlier answer held that never arrived is given out anew
+    namespaces = None if request.namespaces is None else frozenset(request.namespaces)
+    count = 0 if broker._is_paused else request.free
+    now, holding = broker.clock.now(), broker.tokens.read_all(request.holding)
+    broker._send(e.Taken(now, name, request.take, request.need.as_need(), namespaces, count=count, holding=holding))
+    orders = Orders(work=session.orders.work)
+    session.orders.work = []
+    return orders
+
+
+def place_at(broker: WorkerBroker, items: Sequence[WorkItem]) -> None:
+    """Let attempts of another server wait for workers of this one; `WorkerReports.elsewhere` has to know that it drives them.
+    What cannot be read, or is none of this store, is left out."""
+    works: list[Work] = []
+    now = broker.clock.now()
+    for item in items:
+        holding = broker.tokens.read(item.token)
+        try:
+            work = work_of(decode_assignment(item.assignment), now)
+        except (WireError, ValueError):
+            continue
+        if holding is not None and holding.ref == work.ref:
+            work.number, work.load, work.wait_until = holding.number, item, None
+            works.append(work)
+    broker._send(e.Offered(now, works))
+
+
+def withdraw_from(broker: WorkerBroker, works: Sequence[Work]) -> None:
+    """Let attempts of another server wait here no longer."""
+    broker._send(e.Released(broker.clock.now(), [work.ref for work in works]))
 
 
 def _unwanted(broker: WorkerBroker, delivery: WorkerDelivery) -> None:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from aether_protocol import __version__
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.spilling import TakeRequest, WorkOffer
 from aether_protocol.execution.secrets import SecretsAwayError
 from aether_protocol.fleet.events import Holding
 from aether_protocol.ports.clock import Clock
@@ -23,9 +24,11 @@ from aether_protocol.ports.worker import (
     Hello,
     Orders,
     Receipt,
+    ReturnedReport,
     SecretAnswer,
     SecretRequest,
     Welcome,
+    WorkItem,
     WorkReport,
 )
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
@@ -52,6 +55,8 @@ class LinkTransport(Protocol):
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
     ) -> RelayedAnswer: ...
+
+    async def take(self, session: str, request: TakeRequest) -> Orders: ...
 
     async def leave(self, session: str) -> None: ...
 
@@ -132,6 +137,7 @@ class PeerLink:
         self._welcomed = asyncio.Event()
         self._changed = asyncio.Event()
         self._unsent = WorkReport()  # begins, deaths and returns that did not reach the other server
+        self._takes = self._received = 0  # the last one, and the last one that was answered or given up
         self._logs = _Logs()
         self._is_away = False
 
@@ -219,6 +225,35 @@ class PeerLink:
             await self._wait(self._welcomed, SESSION_S)
         return await self.transport.artifact(self.session, method, digest, headers, body)
 
+    async def take(self, offer: WorkOffer, free: int, namespaces: frozenset[str] | None) -> Sequence[WorkItem]:
+        """Ask for attempts that wait at the other server. What is returned has to be held from now on, without a pause."""
+        if not self.session:
+            await self._wait(self._welcomed, SESSION_S)
+        if not self.session:
+            return ()
+        self._takes += 1
+        request = TakeRequest(
+            take=self._takes,
+            need=offer.need,
+            free=free,
+            namespaces=None if namespaces is None else sorted(namespaces),
+            holding=[token for token, _, _ in self._source.held(self.owner)],
+        )
+        try:
+            return (await self.transport.take(self.session, request)).work
+        except SessionEndedError:
+            self._end_session()
+        except (TransportError, RefusedError) as error:
+            _log.debug("server %s gives nothing: %s", self.owner, error.message)
+        finally:
+            self._received = self._takes  # also where its answer is lost: what it held is given out again
+        return ()
+
+    def give_back(self, tokens: Sequence[str]) -> None:
+        """Return deliveries that no worker here has begun."""
+        self._unsent.returned += [ReturnedReport(token=one, reason="no worker had room for it") for one in tokens]
+        self._changed.set()
+
     def has_logs_of(self, session: str) -> bool:
         """Whether logs of a session went there of which it is not known whether they are stored."""
         return self._logs.are_open(session)
@@ -232,6 +267,7 @@ class PeerLink:
         self._hello.number += 1
         self._welcome = await self.transport.hello(self._hello)
         self.session = self._welcome.session
+        self._takes = self._received = 0
         self._unsent = WorkReport()  # an earlier session's: what is held says it
         self._vouch(held, sent)
         self._welcomed.set()
@@ -239,9 +275,9 @@ class PeerLink:
     async def _beat(self) -> None:
         held, sent = self._source.held(self.owner), self._clock.now()
         if self._unsent != WorkReport():
-            report, self._unsent = self._unsent, WorkReport()
-            await self.transport.report(self.session, report)
-        orders = await self.transport.beat(self.session, BeatMessage(poll=0, holding=[token for token, _, _ in held]))
+            await self.report("", WorkReport())
+        beat = BeatMessage(poll=self._received, holding=[token for token, _, _ in held])
+        orders = await self.transport.beat(self.session, beat)
         self._vouch(held, sent)
         if orders.stop:
             await self._source.stop(orders.stop)

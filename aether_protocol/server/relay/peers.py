@@ -7,15 +7,19 @@ from typing import Final
 from urllib.parse import quote
 
 import httpx2 as httpx
+import msgspec
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
 from aether_protocol.ports.store import ServerRow
-from aether_protocol.ports.worker import Hello, Welcome
+from aether_protocol.ports.worker import Hello, Orders, Welcome
 from aether_protocol.worker.http import HttpTransport
 from aether_protocol.worker.transport import TransportError
 
 HELLO: Final = "/v1/peers/workers"
+BELL: Final = "/v1/peers/offers"
+BELL_S: Final = 2.0
 _QUIET_S: Final = 30.0  # without a byte of an artifact
 _BLOCK: Final = 2**20
 _PASSED: Final = frozenset(  # headers of answers
@@ -39,6 +43,13 @@ class PeerTransport(HttpTransport):
 
     async def hello(self, hello: Hello) -> Welcome:
         return await self._post(HELLO, hello, Welcome)
+
+    async def take(self, session: str, request: TakeRequest) -> Orders:
+        return await self._post(f"{HELLO}/{session}/take", request, Orders)
+
+    async def ring(self, bell: OfferBell) -> None:
+        """Say what waits here. Raises TransportError, RefusedError."""
+        await self._send("POST", BELL, msgspec.json.encode(bell), BELL_S)
 
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None

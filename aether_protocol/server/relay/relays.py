@@ -11,8 +11,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from aether_protocol.adapters.brokers.elsewhere import Relay
-from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.brokers.spilling import WorkOffer
+from aether_protocol.adapters.brokers.workers import WorkerBroker, place_at, withdraw_from
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.fleet.events import Holding
 from aether_protocol.fleet.work import WorkerDelivery
@@ -24,6 +27,7 @@ _log = logging.getLogger("aether_protocol")
 
 LOOK_S: Final = 1.0  # between two looks at who drives the runs
 IDLE_US: Final = 30_000_000  # how long a link without anything is kept
+PLACED_US: Final = 1_000_000  # for so long what came from another server waits for a worker here
 WANTED_US: Final = 10_000_000  # for so long the driver of a run is looked for of which a result came
 _SECOND: Final = 1_000_000
 UNSURE: Final = 0.5  # of a lease: so old may be what a worker heard last of the server that it comes from
@@ -54,6 +58,14 @@ class StoreDirectory:
             if row is not None:
                 found[run_id] = row
         return found
+
+
+class _Placed(Struct, frozen=True):
+    """An attempt of another server that waits for a worker here since `at`."""
+
+    token: str
+    holding: Holding
+    at: int
 
 
 class Relays:
@@ -89,6 +101,7 @@ class Relays:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._used: dict[str, int] = {}  # when a link was last wanted
         self._wanted: dict[str, int] = {}  # runs of which results came, and until when they are expected to come again
+        self._placed: dict[int, _Placed] = {}  # by delivery, what came from other servers and has not begun yet
         self._sure: dict[int, int] = {}  # by delivery, until when it is known that no other worker is given it
         self._unreachable: set[str] = set()
         self._look = asyncio.Event()
@@ -113,6 +126,40 @@ class Relays:
         if link is not None:
             link.changed()
 
+    # --- attempts of others ---
+
+    async def take(self, row: ServerRow, offer: WorkOffer, free: int, namespaces: frozenset[str] | None) -> int:
+        """Let workers here carry out attempts that wait at another server. Returns how many came."""
+        link = self._link(row)
+        if link is None:
+            return 0
+        items, now = await link.take(offer, free, namespaces), self._clock.now()
+        for item in items:
+            holding = self._broker.tokens.read(item.token)
+            if holding is not None:
+                self._drivers[holding.ref.run_id] = row.owner
+                self._placed[holding.number] = _Placed(item.token, holding, now)
+        if items:
+            place_at(self._broker, items)
+        return len(items)
+
+    def _give_back(self, now: int) -> None:
+        """What no worker here has begun soon goes back."""
+        state = self._broker.fleet.state
+        for number, one in list(self._placed.items()):
+            waits = state.waiting.newest.get(one.holding.ref.task_run_id)
+            is_waiting = waits is not None and waits.number == number
+            if is_waiting and now < one.at + PLACED_US:
+                continue
+            del self._placed[number]
+            if number in state.deliveries:
+                continue
+            if is_waiting and waits is not None:
+                withdraw_from(self._broker, [waits])
+            link = self._links.get(self._drivers.get(one.holding.ref.run_id, ""))
+            if link is not None:
+                link.give_back([one.token])
+
     # --- LinkSource -------------------------------------------------------------------------------------------------
 
     def held(self, owner: str) -> Sequence[tuple[str, Holding, bool]]:
@@ -123,6 +170,8 @@ class Relays:
             if self._drivers.get(work.run_id) == owner:
                 holding = Holding(delivery.number, work.ref, work.namespace, work.need.slots)
                 found.append((self._broker.tokens.make(holding), holding, delivery.is_over))
+        waiting = [one for number, one in self._placed.items() if number not in self._broker.fleet.state.deliveries]
+        found += [(one.token, one.holding, False) for one in waiting if self._drivers.get(one.holding.ref.run_id) == owner]
         return found
 
     async def stop(self, tokens: Sequence[str]) -> None:
@@ -153,7 +202,9 @@ class Relays:
         now = self._clock.now()
         foreign = list(self._foreign())
         self._wanted = {run_id: until for run_id, until in self._wanted.items() if until > now}
+        self._give_back(now)
         runs = {delivery.work.run_id for delivery in foreign} | self._wanted.keys()
+        runs |= {one.holding.ref.run_id for one in self._placed.values()}
         drivers: Mapping[str, ServerRow] | None = {}
         if runs:
             try:
@@ -183,9 +234,7 @@ class Relays:
                 moved.add(row.owner)
         self._drivers = changed
         for row in others.values():
-            self._used[row.owner] = now
-            if row.owner not in self._links and row.owner not in self._unreachable:
-                self._begin(row)
+            self._link(row)
         for owner in moved:
             if owner in self._links:
                 self._links[owner].changed()
@@ -193,6 +242,15 @@ class Relays:
         for delivery in foreign:
             if delivery.work.run_id not in others:
                 self._vouch(delivery.number, now + round(lease * SURE))
+
+    def _link(self, row: ServerRow) -> PeerLink | None:
+        """The link to a server, which is begun where there is none; None: it cannot be reached."""
+        if row.owner not in self._links and row.owner not in self._unreachable:
+            self._begin(row)
+        link = self._links.get(row.owner)
+        if link is not None:
+            self._used[row.owner] = self._clock.now()
+        return link
 
     def _begin(self, row: ServerRow) -> None:
         try:

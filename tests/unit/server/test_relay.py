@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
-from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.brokers.spilling import NeedMessage, OfferBell, TakeRequest, WorkOffer, room_for
+from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker, take_from
 from aether_protocol.errors import PortError
 from aether_protocol.fleet.invariants import check
 from aether_protocol.fleet.machine import FleetSettings
@@ -34,10 +35,11 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.server.relay.relays import Relays
+from aether_protocol.server.relay.spill import Spill
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear, ref, work
 from aether_protocol.worker.direct import DirectTransport
-from aether_protocol.worker.transport import TransportError
+from aether_protocol.worker.transport import SessionEndedError, TransportError
 
 pytestmark = pytest.mark.rule("RT-146")
 
@@ -74,6 +76,17 @@ class Way(DirectTransport):
         self._check()
         return await super().secrets(session, request)
 
+    async def take(self, session: str, request: TakeRequest) -> Orders:
+        self._check()
+        try:
+            return take_from(self._broker, session, request)
+        except SessionOverError:
+            raise SessionEndedError from None
+
+    async def ring(self, bell: OfferBell) -> None:
+        self._check()
+        self.town.servers[self.name].spill.hear(bell)
+
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
     ) -> RelayedAnswer:
@@ -93,6 +106,14 @@ class OneServer:
             me=row_of(name),
             clock=town.clock,
         )
+        self.spill = Spill(
+            self.broker,
+            self.relays,
+            lambda: [row_of(one) for one in town.serving],
+            lambda row: Way(town, row.owner),
+            me=row_of(name),
+            clock=town.clock,
+        )
 
 
 class Town:
@@ -101,7 +122,7 @@ class Town:
     def __init__(self, *names: str) -> None:
         self.clock = ManualClock(0)
         self.stopping = asyncio.Event()
-        self.serving: dict[str, asyncio.Task[None]] = {}
+        self.serving: dict[str, asyncio.Future[Any]] = {}
         self.driver: str | None = names[0]
         self.cut: set[str] = set()
         self.is_store_away = False
@@ -111,12 +132,16 @@ class Town:
 
     def open(self) -> None:
         for name, one in self.servers.items():
-            self.serving[name] = asyncio.ensure_future(one.relays.serve(self.stopping))
+            both = one.relays.serve(self.stopping), one.spill.serve(self.stopping)
+            self.serving[name] = asyncio.gather(*both)
 
     async def kill(self, name: str) -> None:
         """A server is gone; what it knew stays with it."""
         if name in self.serving:
-            self.serving.pop(name).cancel()
+            serving = self.serving.pop(name)
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await self.servers[name].spill.close()
             await self.servers[name].relays.close()
 
     async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
@@ -156,9 +181,9 @@ class Hand:
         self.session = broker.hello(hello).session
         self.polls = 0
 
-    async def poll(self, *holding: str) -> Orders:
+    async def poll(self, *holding: str, free: int = 4) -> Orders:
         self.polls += 1
-        return await self.broker.poll(self.session, Poll(poll=self.polls, free=4, holding=list(holding)))
+        return await self.broker.poll(self.session, Poll(poll=self.polls, free=free, holding=list(holding)))
 
     def beat(self, *holding: str) -> Orders:
         return self.broker.beat(self.session, BeatMessage(poll=self.polls, holding=list(holding)))
@@ -471,5 +496,172 @@ def test_a_link_that_holds_nothing_ends_after_a_while() -> None:
         await town.pass_time(20)
         assert len(town.servers["c"].broker.fleet.state.sessions) == 0
         assert ref(1) == task.ref
+
+    play(body)
+
+
+# --- what finds no worker ---------------------------------------------------------------------------------------------
+
+
+async def asked(town: Town, hand: Hand, *holding: str, free: int = 4, seconds: float = 1.0) -> Orders:
+    """What a worker gets that asks for work, and time passes."""
+    polling = asyncio.ensure_future(hand.poll(*holding, free=free))
+    await town.pass_time(seconds)
+    if not polling.done():
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+        return Orders()
+    return polling.result()
+
+
+@pytest.mark.rule("RT-150")
+def test_what_finds_no_worker_for_50_ms_goes_to_one_of_another_server() -> None:
+    async def body(town: Town) -> None:
+        a, b = town.servers["a"], town.servers["b"]
+        hand, task = Hand(b.broker), work(1, "nap")
+        await a.broker.dispatch([task])
+        orders = await asked(town, hand, seconds=0.04)
+        assert orders == Orders(), "a worker of its own comes first"
+        orders = await asked(town, hand)
+        (item,) = orders.work
+        assert [one.number for one in a.broker.fleet.state.deliveries.values()] == [
+            one.number for one in b.broker.fleet.state.deliveries.values()
+        ]
+        await hand.report(started=[item.token])
+        assert a.ear.nodes("started") == [1]
+        assert (await hand.report(results=[result(item.token, task)])).recorded == [item.token]
+        assert [one.ref for one in a.ear.results] == [task.ref]
+        assert (b.ear.heard, b.ear.results) == ([], [])
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_a_worker_of_the_own_server_comes_first() -> None:
+    async def body(town: Town) -> None:
+        a, b = town.servers["a"], town.servers["b"]
+        own, other = Hand(a.broker), Hand(b.broker)
+        polls = [asyncio.ensure_future(one.poll()) for one in (own, other)]
+        await settle()
+        await a.broker.dispatch([work(node, "nap") for node in range(1, 4)])
+        await town.pass_time(2)
+        assert len(polls[0].result().work) == 3
+        assert not polls[1].done()
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_each_attempt_is_given_to_one_server_and_no_more_than_workers_have_room_for() -> None:
+    async def body(town: Town) -> None:
+        a = town.servers["a"]
+        hands = [Hand(town.servers[name].broker) for name in ("b", "c", "d")]
+        await a.broker.dispatch([work(node, "nap") for node in range(1, 21)])
+        polls = [asyncio.ensure_future(hand.poll(free=2)) for hand in hands]
+        await town.pass_time(2)
+        given = [item.assignment["taskRunId"] for poll in polls for item in poll.result().work]
+        assert (len(given), len(set(given))) == (6, 6)
+        assert len(a.broker.fleet.state.waiting) == 14, "the rest waits where a cancel reaches it"
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_what_waits_here_goes_before_what_another_server_offers_and_priority_is_kept() -> None:
+    async def body(town: Town) -> None:
+        a, b = town.servers["a"], town.servers["b"]
+        await a.broker.dispatch([work(1, "nap", priority=1), work(2, "nap", priority=900)])
+        await b.broker.dispatch([work(3, "nap", priority=1)])
+        hand = Hand(b.broker)
+        (own,) = (await asked(town, hand, free=1)).work
+        assert own.assignment["taskRunId"].endswith("t3")
+        (other,) = (await asked(town, hand, own.token, free=1)).work
+        assert other.assignment["taskRunId"].endswith("t2")
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_a_stop_of_what_was_taken_reaches_its_worker_and_of_what_waits_takes_it_away() -> None:
+    async def body(town: Town) -> None:
+        a, hand = town.servers["a"], Hand(town.servers["b"].broker)
+        tasks = [work(1, "nap"), work(2, "nap")]
+        await a.broker.dispatch(tasks)
+        (item,) = (await asked(town, hand, free=1)).work
+        await a.broker.stop([one.ref for one in tasks])
+        await town.pass_time(4)
+        assert hand.beat(item.token).stop == [item.token]
+        await hand.report(returned=[ReturnedReport(token=item.token, reason="stopped")])
+        assert (len(a.broker.fleet.state.waiting), a.broker.fleet.state.of_task) == (0, {})
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_what_a_worker_returns_or_never_received_is_repeated_by_the_driving_server() -> None:
+    async def body(town: Town) -> None:
+        a, hand = town.servers["a"], Hand(town.servers["b"].broker)
+        await a.broker.dispatch([work(1, "nap"), work(2, "nap")])
+        returned, lost = (await asked(town, hand, free=2)).work
+        await hand.report(returned=[ReturnedReport(token=returned.token, reason="no", refused=True)])
+        again = await asked(town, hand, free=2, seconds=3)  # it does not hold the other one
+        assert sorted(one.assignment["taskRunId"] for one in again.work) == sorted(
+            one.assignment["taskRunId"] for one in (returned, lost)
+        )[-len(again.work) :]
+        held = [one.token for one in again.work]
+        rest = await asked(town, hand, *held, free=2, seconds=5)
+        tokens = {*held, *(one.token for one in rest.work)}
+        assert (len(tokens), tokens & {returned.token, lost.token}) == (2, set()), "each has a new delivery"
+        assert a.ear.losses == []
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_what_was_taken_and_finds_no_room_after_all_goes_back() -> None:
+    async def body(town: Town) -> None:
+        a, b = town.servers["a"], town.servers["b"]
+        hand = Hand(b.broker)
+        await a.broker.dispatch([work(1, "nap")])
+        await town.pass_time(0.3)
+        polling = asyncio.ensure_future(hand.poll(free=1))
+        await settle()
+        need = b.broker.fleet.state.waiting
+        offer = WorkOffer(NeedMessage("nap"), 1, ["default"])
+        assert room_for(b.broker.fleet.state, offer)[0] == 1
+        taking = asyncio.ensure_future(b.relays.take(row_of("a"), offer, 1, None))
+        await b.broker.dispatch([work(7, "nap")])  # takes the room
+        await town.pass_time(0.5)
+        assert (await taking, len(need), len(polling.result().work)) == (1, 1, 1)
+        await town.pass_time(4)
+        assert len(need) == 0
+        assert a.broker.fleet.state.waits(ref(1))
+        own = Hand(a.broker)
+        (item,) = (await asked(town, own)).work
+        assert item.assignment["taskRunId"].endswith("t1")
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_a_taken_attempt_outlives_the_server_that_gave_it_and_the_one_that_took_it() -> None:
+    async def body(town: Town) -> None:
+        a, hand, task = town.servers["a"], Hand(town.servers["b"].broker), work(1, "nap")
+        await a.broker.dispatch([task])
+        (item,) = (await asked(town, hand)).work
+        await hand.report(started=[item.token])
+        await town.kill("a")
+        town.driver = "c"
+        for _ in range(3):
+            await town.pass_time(1)
+            hand.beat(item.token)
+        assert await town.servers["c"].broker.held([task.ref]) == {task.ref: "held"}
+        await town.kill("b")
+        moved = Hand(town.servers["d"].broker, holding=[item.token])
+        for _ in range(20):
+            await town.pass_time(5)
+            moved.beat(item.token)
+        assert (await moved.report(results=[result(item.token, task)])).recorded == [item.token]
+        assert (len(town.servers["c"].ear.results), town.servers["c"].ear.losses) == (1, [])
 
     play(body)

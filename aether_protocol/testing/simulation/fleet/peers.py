@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.spilling import TakeRequest
+from aether_protocol.adapters.brokers.workers import take_from
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.ports.worker import BeatMessage, Hello, Orders, Receipt, SecretAnswer, SecretRequest, Welcome, WorkReport
@@ -51,6 +53,10 @@ class SimulatedLink:
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
         raw = await self._ask("secrets", request, lambda broker, given: broker.secrets(session, given))
         return msgspec.json.decode(raw, type=SecretAnswer)
+
+    async def take(self, session: str, request: TakeRequest) -> Orders:
+        raw = await self._ask("take", request, lambda broker, given: take_from(broker, session, given))
+        return msgspec.json.decode(raw, type=Orders)
 
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
