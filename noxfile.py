@@ -35,7 +35,7 @@ def environment(name: str) -> Path:
 def tools() -> Path:
     """The commands of the shared environment, with the project installed as it stands."""
     bin_ = environment("dev")
-    ours = ".[http,postgres,nats,server,grpc,oidc,otel,celery,test]"
+    ours = ".[http,postgres,nats,server,grpc,oidc,otel,celery,dask,test]"
     nox.command.run([str(bin_ / "pip"), "install", "--quiet", "-e", ours, *DEV], silent=False)
     return bin_
 

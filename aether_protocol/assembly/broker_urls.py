@@ -37,6 +37,7 @@ KINDS: Final[Mapping[str, BrokerKind]] = MappingProxyType(
         "nats": BrokerKind("nats", ("nats",), "nats://HOST:PORT", serves=True),
         "celery+redis": BrokerKind("celery", ("celery", "redis"), "celery+redis://HOST"),
         "celery+rediss": BrokerKind("celery", ("celery", "redis"), "celery+rediss://HOST"),
+        "dask": BrokerKind("dask", ("distributed",), "dask://127.0.0.1:8786"),
     }
 )
 

@@ -67,6 +67,7 @@ BUILTIN: Final[Mapping[Family, Mapping[str, str]]] = MappingProxyType(
             "nats": f"{_ADAPTERS}.brokers.nats.broker:broker_of_url",
             "celery+redis": f"{_ADAPTERS}.brokers.celery.broker:broker_of_url",
             "celery+rediss": f"{_ADAPTERS}.brokers.celery.broker:broker_of_url",
+            "dask": f"{_ADAPTERS}.brokers.dask:dask_broker_of_url",
         },
         "secrets": {
             "environment": f"{_ADAPTERS}.secrets.environment:environment_of_url",

@@ -7,6 +7,8 @@ process, so after a restart it holds none, and what an engine releases is stoppe
 its deliveries, `worker_reports`, `worker_results` and `worker_logs` take in what workers report, `elsewhere` says what of it
 is for other servers, `fleet_view` and `pools` show operators and autoscalers what there is.
 
+`dask` gives them to the workers of a Dask cluster.
+
 `futures` gives them to any executor of `concurrent.futures`, whose processes carry them out by `worker.hosted`; `endings`
 reports what such calls return, `unserved` says what workers without a server cannot be given. `celery` gives them to a fleet of
 Celery workers, by a table in Redis.
@@ -24,5 +26,5 @@ Modules by role:
     this process       local
     workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere, spilling
     what is shown      fleet_view, pools
-    other engines      celery, futures, endings, nats, unserved
+    other engines      celery, dask, futures, endings, nats, unserved
 """
