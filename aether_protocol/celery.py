@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, shared_task, signals
@@ -31,6 +32,7 @@ __all__ = ["app", "attempt"]
 DEFAULT_URL: Final = "celery+redis://127.0.0.1:6379/0"
 MODULES_VARIABLE: Final = "AETHER_WORKER_IMPORT"
 _log = logging.getLogger("aether_protocol")
+_making = threading.Lock()
 _carriers: dict[int, Carrier] = {}  # by process: those that Celery forks have one of their own
 
 
@@ -73,12 +75,13 @@ def _address_of(app_: Celery) -> CeleryAddress:
 
 
 def _carrier(app_: Celery) -> Carrier:
-    carrier = _carriers.get(os.getpid())
-    if carrier is None:
-        if any(name in sys.modules for name in ("gevent.monkey", "eventlet.patcher")):
-            raise RuntimeError("attempts need a Celery pool of processes or threads: -P prefork, threads or solo")
-        carrier = _carriers[os.getpid()] = Carrier(_address_of(app_), _settings())
-    return carrier
+    with _making:  # several threads of a pool begin at a time
+        carrier = _carriers.get(os.getpid())
+        if carrier is None:
+            if any(name in sys.modules for name in ("gevent.monkey", "eventlet.patcher")):
+                raise RuntimeError("attempts need a Celery pool of processes or threads: -P prefork, threads or solo")
+            carrier = _carriers[os.getpid()] = Carrier(_address_of(app_), _settings())
+        return carrier
 
 
 def _settings() -> CarrierSettings:

@@ -281,3 +281,19 @@ def test_a_limit_of_time_that_is_set_in_celery_ends_an_attempt_that_exceeds_it(t
         assert not any(is_alive(pid) for pid in pids_in(tmp_path))
 
     on_place(tmp_path, body)
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_worker_that_ends_in_order_leaves_nothing_behind(tmp_path: Path, pool: str) -> None:
+    async def body(at: CeleryPlace) -> None:
+        worker = at.worker("-P", pool, tasks=3)
+        async with at.engine() as engine:
+            run = await engine.submit(engine.plan(fan(tmp_path, 3)))
+            assert phase(await ended(engine, run, 60.0)) == "Succeeded"
+        assert b"aether:s:" in at.redis.command("KEYS", "aether:s:*")
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 40) == 0
+        assert at.redis.command("KEYS", "aether:s:*") == b"*0\r\n"
+        assert effects(tmp_path) == ["t0", "t1", "t2"]
+
+    on_place(tmp_path, body)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutation import (
+    faults_celery,
     faults_data,
     faults_durable,
     faults_fleet,
@@ -46,6 +47,7 @@ SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.
 FAULTS: tuple[Fault, ...] = (
     *faults_data.FAULTS,
     *faults_run.FAULTS,
+    *faults_celery.FAULTS,
     *faults_serve.FAULTS,
     *faults_share.FAULTS,
     *faults_fleet.FAULTS,

@@ -109,6 +109,21 @@ def test_what_a_dead_worker_had_is_lost_once_without_blame() -> None:
     on_table(body)
 
 
+def test_an_engine_that_looks_sees_that_a_worker_is_dead() -> None:
+    async def body(hand: Hand) -> None:
+        await hand.put("a1")
+        await hand.begin("one", 30)
+        await hand.claim("a1", "one")
+        assert await hand.check("a1") == "running"
+        await asyncio.sleep(0.1)
+        for _ in range(2):
+            await hand.check("a1")
+        assert [event[0] for event in await hand.events()] == ["lost"], "once"
+        assert await hand.held() == "lost"
+
+    on_table(body)
+
+
 def test_what_is_dispatched_again_keeps_its_delivery_while_it_waits_and_runs() -> None:
     async def body(hand: Hand) -> None:
         await hand.put("a1")
