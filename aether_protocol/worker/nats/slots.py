@@ -54,7 +54,7 @@ class SharedSlots:
 
 
 class SlotGate:
-    """See `worker.supervisor.PollGate`: a turn comes with a ticket, and again as long as the engine has more than was taken."""
+    """See `worker.supervisor.PollGate`: a turn comes with a ticket, and again as long as the engine has something."""
 
     def __init__(self, slots: SharedSlots) -> None:
         self._slots = slots
@@ -84,8 +84,8 @@ class SlotGate:
         return kept
 
     def done(self, asked: int, given: int) -> None:
-        """Stay where there was as much as was asked for."""
-        if given and given >= asked:
+        """Stay with an engine that had something: more of it may come at once, and needs no ticket then."""
+        if given:
             self._called.set()
         self._slots.give_back(asked)
 
