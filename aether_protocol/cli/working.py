@@ -227,7 +227,8 @@ def _broker_worker(url: str, options: WorkerOptions, shared: dict[str, Any]) -> 
     named = configuration().secrets
     given = [*(options.secrets or named.files), *named.providers]
     providers = with_shared([*secret_providers(given), EnvironmentSecrets()], named.shared)
-    return NatsWorker(url, secrets=providers, artifacts=options.artifacts, **shared)
+    place = options.artifacts or configuration().value("artifacts.path") or ""
+    return NatsWorker(url, secrets=providers, artifacts=place, **shared)
 
 
 def _check(options: WorkerOptions) -> None:

@@ -13,6 +13,15 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "failures.md"
 
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FILE::TEST, below tests/ unless it is published
+    "NATS is killed or wiped": (
+        "e2e/test_nats.py::test_nats_wiped_under_load_loses_nothing_and_repeats_nothing",
+    ),
+    "an engine is killed, and another one of its store": (
+        "e2e/test_nats.py::test_a_run_outlives_its_engine_and_its_attempt_is_not_repeated",
+    ),
+    "a worker behind NATS is killed": (
+        "e2e/test_nats.py::test_a_worker_that_is_killed_under_load_costs_its_attempts_alone",
+    ),
     "the process of an attempt dies": (
         "e2e/test_workers.py::test_a_child_that_is_killed_is_reported_within_a_second_and_the_attempt_repeated",
         "e2e/test_workers_grpc.py::test_a_child_that_is_killed_is_reported_at_once",

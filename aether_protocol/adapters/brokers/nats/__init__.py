@@ -12,8 +12,8 @@ leaves something waiting, there is the next ticket. A lost one is published agai
 
 **Calls.** The woken worker asks E itself: the messages of `ports.worker` (hello, poll, beat, report), each a list, as requests
 over core NATS. What is longer than a message may be goes in several (`frames`). It stays with E as long as E has something for
-it. Results are kept, and sent again, until E has recorded them; where E is gone, another engine of the same store (its **site**,
-known by the key of its tokens) gets them.
+it. Results are kept, and sent again, until E has recorded them; where E is gone, another engine of the same store gets them
+(its **site**, known by the key of its tokens).
 
 **Who is there.** Engines announce themselves, and which subjects they use, when they begin, when that changes, each ANNOUNCE_S,
 and when a worker asks. Streams and consumers are made by the side that needs them first, and again after a wipe.
