@@ -45,7 +45,8 @@ def test_a_worker_whose_token_expires_finishes_what_it_has_and_gets_no_more() ->
         late = calls(broker, late_s=3600.0)
         orders = await late.poll(session, Poll(poll=2, free=8, holding=[item.token]))
         assert (orders.work, orders.drain_ms) == ([], 3_600_000), "at once, though there is work"
-        assert late.beat(session, BeatMessage(poll=2, holding=[item.token])).drain_ms == 3_600_000, "an order may be lost"
+        orders = await late.beat(session, BeatMessage(poll=2, holding=[item.token]))
+        assert orders.drain_ms == 3_600_000, "an order may be lost"
         result = {name: item.assignment[name] for name in ("taskRunId", "workflowRunId", "attempt", "epoch")}
         reporting = asyncio.ensure_future(
             late.report(session, WorkReport(started=[item.token], results=[ResultReport(token=item.token, result=result)]))

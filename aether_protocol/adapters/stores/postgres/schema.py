@@ -44,6 +44,7 @@ _POOLER_HINT: Final = (
     "give the URL of the server itself, or a pool in session mode: a store holds locks and listens on its connections, which "
     "a pool in transaction mode gives to others in between"
 )
+_NOT_OURS: Final = frozenset({"26000", "42P05"})  # a prepared statement that is not there, or is there already
 
 
 def statements(migration: int) -> list[str]:
@@ -142,11 +143,24 @@ async def refuse_pooler(link: Link, dialect: PostgresDialect) -> None:
     """Raise PortError where a pool in transaction mode is between us and the server.
 
     A pool invents the number of the process that serves a connection. Whether it keeps to one is seen where a second
-    connection is served by the process of the first, which is still there.
+    connection is served by the process of the first, which is still there; or where what one prepared is not there for it any
+    more, or is there for the other.
     """
+    try:
+        keeps_session = await _keeps_session(link, dialect)
+    except Exception as error:
+        if getattr(error, "sqlstate", None) not in _NOT_OURS:
+            raise
+        keeps_session = False
+    if not keeps_session:
+        shown = dialect.connections.target.shown
+        raise PortError(f"{shown!r} is a pool that keeps no session (transaction pooling)", hint=_POOLER_HINT)
+
+
+async def _keeps_session(link: Link, dialect: PostgresDialect) -> bool:
     mine = (await link.run("SELECT pg_backend_pid()")).rows[0][0]
     if mine == link.connection.get_server_pid():
-        return
+        return True
     other = await dialect.connections.open()
     try:
         await other.said("BEGIN")
@@ -154,9 +168,7 @@ async def refuse_pooler(link: Link, dialect: PostgresDialect) -> None:
         now = (await link.run("SELECT pg_backend_pid()")).rows[0][0]
     finally:
         other.connection.terminate()
-    if theirs == mine or now != mine:
-        shown = dialect.connections.target.shown
-        raise PortError(f"{shown!r} is a pool that keeps no session (transaction pooling)", hint=_POOLER_HINT)
+    return bool(theirs != mine and now == mine)
 
 
 def tables(migrations: Sequence[Sequence[str]] = MIGRATIONS) -> set[str]:
