@@ -114,6 +114,12 @@ def artifacts_place(store: object, repository: ArtifactRepository) -> str:
     return str(folder.absolute()) if folder is not None else _PLACES.get(store, "")
 
 
+def is_placed(store: object, given: object = None) -> bool:
+    """Whether the place of a store's artifacts was chosen, so that another store may have it, too. `given`: what the
+    caller gave as the repository."""
+    return store in _PLACES or isinstance(given, str | Path)
+
+
 def shared_place(store: object, given: object = None) -> str:
     """Give the URL by which workers on other machines open the repository of a store's artifacts; empty: they cannot.
 

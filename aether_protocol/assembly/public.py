@@ -6,17 +6,16 @@ Law: wiring only. Every choice that is made here can be made by the caller.
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from aether_protocol.adapters.secrets.environment import EnvironmentSecrets
-from aether_protocol.assembly.artifacts import artifacts_of, local_stager, open_repository, shared_place
+from aether_protocol.assembly.artifacts import artifacts_of, is_placed, local_stager, open_repository, shared_place
 from aether_protocol.assembly.broker_urls import is_remote
 from aether_protocol.assembly.configuration.effective import Configuration, load_configuration
 from aether_protocol.assembly.configuration.store_place import store_url
@@ -49,12 +48,12 @@ from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.leases import LEASE_S
 from aether_protocol.engine.observers import OnError, OnEvent
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
+from aether_protocol.plan.executors import DeclaredTypes, ExecutorTypes
 from aether_protocol.plan.model import Plan
-from aether_protocol.ports.artifacts import ArtifactRepository
+from aether_protocol.ports.artifacts import ArtifactRepository, others_of
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.store import RunKey, Store
@@ -209,7 +208,7 @@ class Engine(api.RunEngine):
             most_deaths=parts.most_deaths or MOST_DEATHS,
             on_event=on_event, on_error=on_error,
         )
-        self._namespaces = frozenset(one.namespace for one in sources)
+        self._namespaces, self._shares_artifacts = frozenset(one.namespace for one in sources), is_placed(opened, artifacts)
         self._watch(rooms, parts)
 
     def _set_reading(self, parts: _Parts, types: InstalledTypes) -> None:
@@ -223,6 +222,15 @@ class Engine(api.RunEngine):
         self.tracer = watch_spans(self, parts.tracer)
         self._owned_tracer = self.tracer if parts.owns_tracer else None
 
+    async def __aenter__(self) -> Self:
+        if self._shares_artifacts:  # before anything is kept there: no other store deletes it
+            try:
+                await asyncio.to_thread(others_of, self.artifacts, await self._store.upkeep.identity())
+            except PortError:
+                await self._store.close()
+                raise
+        return await super().__aenter__()
+
     async def close(self) -> None:
         """Stop all executors and wait for them; runs that have not ended are left as they are. Send the spans that are left."""
         try:
@@ -230,10 +238,10 @@ class Engine(api.RunEngine):
         finally:
             await close_tracer(self._owned_tracer)
 
-    def declare(self, types: ExecutorTypes) -> None:
-        """Accept documents with these types of executors, too: those that only workers elsewhere have. Types that are installed
-        here win; what was declared before is forgotten."""
-        self._types = ChainMap(cast("dict[str, ExecutorType]", self._installed), dict(types))
+    def declare(self, types: ExecutorTypes, by_namespace: Mapping[str, ExecutorTypes] | None = None) -> None:
+        """Accept documents with these types of executors, too: those that only workers elsewhere have, of all namespaces or of
+        one. Types that are installed here win; what was declared before is forgotten."""
+        self._types = DeclaredTypes(self._installed, dict(types), dict(by_namespace or {}))
 
     def plan(self, document: Document) -> Plan:
         """The plan of a document, checked against what this engine has. Templates are looked up in the document and in

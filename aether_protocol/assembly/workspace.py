@@ -29,8 +29,9 @@ from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_byte
 from aether_protocol.documents.source import DEFAULT, DocumentLimits
 from aether_protocol.errors import DocumentError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.executors import ExecutorTypes
+from aether_protocol.plan.executors import ExecutorTypes, types_within
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 RUNNABLE: Final = ("Workflow", "CronWorkflow")
 _LIBRARY: Final = "its templates run where a Workflow refers to them: give it with --library beside one"
@@ -216,8 +217,9 @@ class DocumentWorkspace:
 
     def compile(self, document: LoadedDocument, file: LoadedFile, *, strict: bool, pedantic: bool = False) -> Compiled:
         """Check one document of a file, with all that it sees. Its faults of reading are the file's."""
+        namespace = document.model.metadata.namespace if document.model is not None else DEFAULT_NAMESPACE
         options = CompileOptions(
-            executor_types=executor_types() if self._types is None else self._types,
+            executor_types=executor_types() if self._types is None else types_within(self._types, namespace),
             fetchers=fetcher_types(),
             namespaces=self._namespaces,
             strict=strict,

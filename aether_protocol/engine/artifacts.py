@@ -14,9 +14,17 @@ from typing import Any, Final, cast
 
 from msgspec import Struct
 
+from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Call, DagDef, Plan, TaskDef
-from aether_protocol.ports.artifacts import ArtifactRepository, KeptArtifact, NamespacedRepository, keeps_apart, part_of
+from aether_protocol.ports.artifacts import (
+    ArtifactRepository,
+    KeptArtifact,
+    NamespacedRepository,
+    keeps_apart,
+    others_of,
+    part_of,
+)
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import LogEntry
@@ -108,10 +116,19 @@ async def collect(
     dry_run: bool = False,
     aside: Callable[..., Awaitable[Any]] = asyncio.to_thread,
 ) -> Collected:
-    """Delete the contents that no run of `store` names and that were put before `now - grace_us`. Raises PortError.
+    """Delete the contents that no run of `store` names and that were put before `now - grace_us`.
 
     `aside` makes the blocking calls.
+
+    Raises:
+        PortError: Other stores keep artifacts there too, so that nothing may be deleted; or it cannot be read.
     """
+    others = await aside(others_of, repository, await store.upkeep.identity())
+    if others:
+        raise PortError(
+            "runs of another store may name what is kept there: nothing is deleted",
+            hint=f"give each store a place of its own (?artifacts=); where the other one is gone, delete {others[0]}",
+        )
     before = now - grace_us
     old: list[_Placed] = await aside(lambda: [one for one in _kept(repository) if one[1].put_at < before])
     is_named = _naming(repository, await store.upkeep.artifacts())  # after the list: what is named since was put since

@@ -148,10 +148,11 @@ class ScheduleRunner:
             schedule = found
         raise BusyError("others change it all the time")
 
-    async def _draft(self, schedule: StoredSchedule, at: int) -> Draft:
+    async def _draft(self, schedule: StoredSchedule, at: int, submitted_by: str | None = None) -> Draft:
         plan = await self._schedules.plan(schedule.namespace, schedule.name)
         named = run_name(schedule.namespace, schedule.name, at)
-        return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=schedule.settings.folder)
+        folder = schedule.settings.folder
+        return self._engine.draft(plan, run_id=named, scheduled_time=at, folder=folder, submitted_by=submitted_by)
 
     async def _turn(
         self, after: StoredSchedule, records: list[FireRecord], drafts: Sequence[Draft], cancel: list[str]
@@ -172,24 +173,27 @@ class ScheduleRunner:
 
     # --- runs that are asked for ---
 
-    async def trigger(self, namespace: str, name: str) -> str:
-        """Start a run of a schedule now, whatever its policy and times say; its id. UsageError for an unknown schedule."""
+    async def trigger(self, namespace: str, name: str, *, submitted_by: str | None = None) -> str:
+        """Start a run of a schedule now, whatever its policy and times say; its id. `submitted_by` is recorded with it. Raises
+        UsageError for an unknown schedule."""
         now = self._clock.now()
         for _ in range(_TRIES):
             schedule = await self._known(namespace, name)
             plan = await self._schedules.plan(namespace, name)
-            draft = self._engine.draft(plan, scheduled_time=now, folder=schedule.settings.folder)
+            folder = schedule.settings.folder
+            draft = self._engine.draft(plan, scheduled_time=now, folder=folder, submitted_by=submitted_by)
             record = _record(schedule, now, TRIGGERED, now, draft.run.id)
             if begun := await self._turn(schedule, [record], [draft], []):
                 return begun[0]
         raise BusyError(f"schedule {name!r} is changed by others all the time", hint="try again")
 
-    async def backfill(self, namespace: str, name: str, at: int) -> str | None:
-        """Start the run of the fire at `at`, which may be long past; None where there is (or was, and is kept) one."""
+    async def backfill(self, namespace: str, name: str, at: int, *, submitted_by: str | None = None) -> str | None:
+        """Start the run of the fire at `at`, which may be long past; None where there is (or was, and is kept) one.
+        `submitted_by` is recorded with it."""
         now = self._clock.now()
         for _ in range(_TRIES):
             schedule = await self._known(namespace, name)
-            draft = await self._draft(schedule, at)
+            draft = await self._draft(schedule, at, submitted_by)
             record = _record(schedule, at, BACKFILLED, now, draft.run.id)
             begun = await self._turn(schedule, [record], [draft], [])
             if begun is not None:

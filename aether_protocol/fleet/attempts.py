@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.state import FleetState, seconds
@@ -131,6 +133,16 @@ def returned(fleet: FleetState, event: e.Returned) -> None:
             _delay(fleet, work, event.reason, event.at)
         else:
             fleet.queue(work, first=True)
+
+
+def unfit(fleet: FleetState, event: e.Unfit) -> None:
+    """It waits on, for as long as it may have waited at all, for a session that declares the executor in another way."""
+    delivery = fleet.deliveries[event.number]
+    work = delivery.work
+    fleet.end(delivery)
+    work.wait_until, work.misfit = work.waited_until, event.reason
+    work.need = replace(work.need, unfit=tuple(sorted({*work.need.unfit, event.variant})))
+    fleet.queue(work, first=True)
 
 
 def _delay(fleet: FleetState, work: Work, reason: str, now: int) -> None:

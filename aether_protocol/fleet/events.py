@@ -52,7 +52,8 @@ class Joined(Struct, gc=False):
     those that run no more, whose results it keeps. `streaming`: an answer to a poll does not end it. `instance`: what tells
     workers of one name apart; `number` counts the hellos of one: an earlier one may come late. `holder`: whose token it has;
     none ends a session of another one. `via`: the server that relays for workers of its own, whose sessions end later than
-    those of workers (RT-146).
+    those of workers (RT-146). `variants`: by
+    executor what tells its version and config from others of the name.
     """
 
     at: int
@@ -70,6 +71,18 @@ class Joined(Struct, gc=False):
     holder: str = ""
     results: Collection[int] = ()
     via: str = ""
+    variants: Mapping[str, str] = {}
+
+
+class Unfit(Struct, gc=False):
+    """A delivery was assigned and not sent: the config of its attempt does not fit what the session declares of the executor
+    (`variant`). `reason` says why."""
+
+    at: int
+    session: str
+    number: int
+    variant: str
+    reason: str
 
 
 class Polled(Struct, gc=False):
@@ -211,6 +224,7 @@ Event = (
     | Recorded
     | Died
     | Returned
+    | Unfit
     | Disconnected
     | Left
     | DrainAsked

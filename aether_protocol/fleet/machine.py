@@ -33,6 +33,7 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Recorded: attempts.recorded,
     e.Died: attempts.died,
     e.Returned: attempts.returned,
+    e.Unfit: attempts.unfit,
 }
 
 

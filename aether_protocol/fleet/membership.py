@@ -29,6 +29,7 @@ def joined(fleet: FleetState, event: e.Joined) -> None:
         instance=event.instance,
         number=event.number,
         holder=event.holder,
+        variants=event.variants,
         via=event.via,
     )
     if known is not None:

@@ -20,6 +20,7 @@ ReasonCode = Literal[
     "no-namespace",
     "no-pool",
     "no-executor",
+    "no-version",
     "no-labels",
     "too-large",
     "not-active",
@@ -72,6 +73,7 @@ def _of_workers(fleet: FleetState, work: Work) -> Reason:
         ),
         ("no-pool", pool, lambda one: one.pool == need.pool),
         ("no-executor", f"no worker offers executor {need.executor!r}", lambda one: need.executor in one.executors),
+        ("no-version", _misfit(work), lambda one: one.variants.get(need.executor) not in need.unfit),
         ("too-large", f"no worker is large enough for {_slots(work)}", lambda one: one.could_take(need.slots)),
         ("no-labels", f"no worker has the labels {need.selector!r}", lambda one: one.name in fitting),
     ]
@@ -99,6 +101,10 @@ def _of_fitting(fleet: FleetState, work: Work, found: list[WorkerSession]) -> Re
         busy = "the one worker that fits is busy" if len(active) == 1 else f"all {len(active)} workers that fit are busy"
         return Reason("no-slots", f"{busy}; {len(fleet.waiting)} wait")
     return Reason("not-asked", "a worker has room for it, and has not asked for work yet")
+
+
+def _misfit(work: Work) -> str:
+    return f"no worker has executor {work.need.executor!r} in a version that its config fits: {work.misfit}"
 
 
 def _slots(work: Work) -> str:

@@ -43,6 +43,7 @@ class WorkerSession(Struct, eq=False):
     instance: str = ""
     number: int = 0  # of the hello
     holder: str = ""
+    variants: Mapping[str, str] = {}
     via: str = ""  # the server that relays
 
     def has_room(self, slots: Slots) -> bool:
@@ -91,6 +92,7 @@ class WorkClass(Struct, eq=False):
         """Whether a session may carry out what is in this class, once it has room."""
         return (
             self.need.executor in session.executors
+            and (not self.need.unfit or session.variants.get(self.need.executor) not in self.need.unfit)
             and self.need.pool == session.pool
             and self.selector.matches(session.labels)
             and session.could_take(self.need.slots)

@@ -98,7 +98,7 @@ class FleetState:
         """Make a delivery of an attempt that waits in a queue. One of another server keeps the number that it has there, and is
         that server's to repeat."""
         self.waiting.remove(work, started=True)
-        work.wait_until = None  # it found a worker
+        work.waited_until, work.wait_until = work.wait_until, None  # it found a worker
         number = work.number or self._next
         self._next += not work.number
         delivery = WorkerDelivery(number, session.name, work, session.poll, now, adopted=bool(work.number))

@@ -16,13 +16,15 @@ Slots = tuple[tuple[str, int], ...]  # (kind, amount), in the order of the names
 
 class Need(Struct, frozen=True, gc=False):
     """What an attempt asks of a worker; attempts with the same need form a class. `selector` and `prefer` are texts of
-    `plan.placement`; `pool` is the name of a pool, empty for workers without one."""
+    `plan.placement`; `pool` is the name of a pool, empty for workers without one. `unfit`: variants
+    of the executor that its config does not fit."""
 
     executor: str
     pool: str = ""
     selector: str = ""
     prefer: str = ""
     slots: Slots = ((TASKS, 1),)
+    unfit: tuple[str, ...] = ()
 
 
 class Work(Struct, eq=False):
@@ -33,8 +35,9 @@ class Work(Struct, eq=False):
     (microseconds) is when it becomes an Error where it still waits for a worker. `eager`: it is offered again as soon as its
     worker's connection is lost, in place of at the end of the lease. `load` is what is to be delivered. The other fields
     belong to the fleet: `number` is that of the delivery, where another server made it; `order` is its place in the order of
-    becoming ready, `refusals` how often workers returned it in a row, since when, and the last reason; `task_run_id` is that of
-    `ref`, made once since it is looked up by again and again.
+    becoming ready, `refusals` how often workers returned it in a row, since when, and the last reason; `misfit` says why its
+    config did not fit the last variant that it was held against, `waited_until` is what `wait_until` was before it found a
+    worker; `task_run_id` is that of `ref`, made once since it is looked up by again and again.
     """
 
     ref: AttemptRef
@@ -51,6 +54,8 @@ class Work(Struct, eq=False):
     refusals: int = 0
     refused_since: int | None = None
     reason: str = ""
+    misfit: str = ""
+    waited_until: int | None = None
     task_run_id: str = ""
 
     def __post_init__(self) -> None:

@@ -16,6 +16,14 @@ from aether_protocol.plan.executors import ExecutorType
 
 def check_config(type_: ExecutorType, config: Json, *, placeholders: bool) -> list[ConfigFault]:
     """All faults of `config`. `placeholders`: text with `{{` in it is not known yet and fits every field."""
+    found = _check_one(type_, config, placeholders=placeholders)
+    for other in type_.alternatives if found else ():
+        if not _check_one(other, config, placeholders=placeholders):
+            return []
+    return found
+
+
+def _check_one(type_: ExecutorType, config: Json, *, placeholders: bool) -> list[ConfigFault]:
     what = f"executor {type_.name!r}"
     if type_.schema is not None:
         if placeholders and _unknown_yet(config):

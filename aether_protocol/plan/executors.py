@@ -9,8 +9,9 @@ holds a placeholder fits every place of a config and is checked again, resolved,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final, Literal, Protocol
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, Protocol, cast
 
 from msgspec import Struct
 
@@ -40,7 +41,8 @@ class ExecutorType(Struct, frozen=True, gc=False):
     of what it does, for people and for workers of different builds. `modules` are what it imports beyond this package and its
     own; `install` says what to install where one of them is missing (`pip install 'aether-protocol[http]'`). `disabled` says by
     what it is turned off here, `broken` why what is installed under this name cannot be used (then `install` says what mends
-    it); both are empty where that is not so.
+    it); both are empty where that is not so. `alternatives` are other declarations under this name: a config
+    has to fit this one, or one of them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ExecutorType(Struct, frozen=True, gc=False):
     install: str = ""
     disabled: str = ""
     broken: str = ""
+    alternatives: tuple[ExecutorType, ...] = ()
 
     @classmethod
     def of_schema(cls, name: str, description: str, schema: Mapping[str, Json], **more: Any) -> ExecutorType:
@@ -91,6 +94,42 @@ class SchemaModel(Protocol):
 
 
 ExecutorTypes = Mapping[str, ExecutorType]
+
+
+class DeclaredTypes(Mapping[str, ExecutorType]):
+    """Types that workers declare, beside those that are known anyway, which win.
+
+    Args:
+        known: for every document.
+        everywhere: those of workers that serve all namespaces.
+        by_namespace: those of workers that serve some.
+    """
+
+    def __init__(
+        self, known: ExecutorTypes, everywhere: ExecutorTypes, by_namespace: Mapping[str, ExecutorTypes]
+    ) -> None:
+        self._known = known
+        self._types = ChainMap[str, ExecutorType](cast("Any", known), cast("Any", everywhere))
+        self._by_namespace = by_namespace
+
+    def within(self, namespace: str) -> ExecutorTypes:
+        """Return the types for documents of a namespace."""
+        own = self._by_namespace.get(namespace)
+        return self._types if own is None else ChainMap[str, ExecutorType](*self._types.maps, cast("Any", own))
+
+    def __getitem__(self, name: str) -> ExecutorType:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+
+def types_within(types: ExecutorTypes, namespace: str) -> ExecutorTypes:
+    """Return the types of these that documents of a namespace may name."""
+    return types.within(namespace) if isinstance(types, DeclaredTypes) else types
 
 
 def input_variable(name: str) -> str:

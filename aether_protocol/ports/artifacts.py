@@ -87,6 +87,19 @@ class NamespacedRepository(ArtifactRepository, Protocol):
         ...
 
 
+class OwnedRepository(ArtifactRepository, Protocol):
+    """A repository that knows which stores name what it keeps: what one of them does not name may be another one's."""
+
+    def claim(self, store: str) -> Sequence[str]:
+        """Note that the runs of a store, by its name (none: of none), name what is kept here; gives where others are noted."""
+        ...
+
+
+def others_of(repository: ArtifactRepository, store: str) -> Sequence[str]:
+    """Note a store at a repository that is asked to keep them (`OwnedRepository.claim`). Raises PortError."""
+    return cast("OwnedRepository", repository).claim(store) if hasattr(repository, "claim") else ()
+
+
 def part_of(repository: ArtifactRepository, namespace: str) -> ArtifactRepository:
     """Return where a repository keeps the contents of a namespace: itself, where it keeps no namespaces apart."""
     if namespace == DEFAULT_NAMESPACE or not keeps_apart(repository):

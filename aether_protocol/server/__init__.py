@@ -32,17 +32,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from litestar import Litestar
 
     from aether_protocol.adapters.brokers.workers import WorkerBroker
     from aether_protocol.engine.api import RunEngine
+    from aether_protocol.errors import AetherError
     from aether_protocol.server.gate import AccessRules
 
 __all__ = ["asgi"]
 
 
 def asgi(engine: RunEngine, *, workers: WorkerBroker | None = None, access: AccessRules | None = None) -> Litestar:
-    """Make an ASGI application that answers for an engine; mount it where you like.
+    """Make an ASGI application that answers for an engine; mount it where you like. Artifacts of runs that are deleted through
+    it are freed as by a server.
 
     Args:
         engine: is open by the first request, in the same event loop.
@@ -55,4 +59,17 @@ def asgi(engine: RunEngine, *, workers: WorkerBroker | None = None, access: Acce
     from aether_protocol.service import client_of
 
     rules = AccessRules() if access is None else access
-    return make_app(ServerParts(client=client_of(engine, elsewhere=True), workers=workers, access=rules))
+    freed: Callable[[], None] | None = None
+    if (repository := getattr(engine, "artifacts", None)) is not None:
+        from aether_protocol.engine.clock import WallClock
+        from aether_protocol.service.artifact_upkeep import ArtifactUpkeep
+
+        freed = ArtifactUpkeep(engine.store, repository, WallClock(), _failed).begin
+    client = client_of(engine, elsewhere=True, runs_deleted=freed)
+    return make_app(ServerParts(client=client, workers=workers, access=rules))
+
+
+def _failed(what: str, error: AetherError) -> None:
+    import logging
+
+    logging.getLogger("aether_protocol").warning("%s: %s", what, error.message)

@@ -34,6 +34,7 @@ from aether_protocol.adapters.telemetry.prometheus import RunMetrics
 from aether_protocol.assembly import Engine, build_engine
 from aether_protocol.assembly.artifacts import artifacts_of, artifacts_place, shared_place
 from aether_protocol.assembly.broker_urls import shown_broker
+from aether_protocol.assembly.executors import InstalledExecutors, InstalledTypes
 from aether_protocol.assembly.parts import broker_part
 from aether_protocol.assembly.stores import begin_term, workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
@@ -312,6 +313,7 @@ class ServerHost:
             place=place_of(self._owner),
             refuses="" if url is None else f"this server gives its tasks to {shown_broker(url)}, and has no work for workers",
         )
+        self.broker.variants.installed = InstalledTypes(InstalledExecutors())
         if url is None:
             return self.broker
         there = replace(parts, artifacts=shared_place(self._store))

@@ -8,23 +8,24 @@ dispatched is repeated at once. The worker that a server brings along dies with 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
+from aether_protocol.adapters.brokers.executor_variants import either, type_of_offer
 from aether_protocol.adapters.brokers.workers import WorkerBroker
-from aether_protocol.plan.config_schema import text_fields, without_conditions
 from aether_protocol.plan.executors import ExecutorType, ExecutorTypes
 from aether_protocol.ports.store import KnownWorker, Store
-from aether_protocol.ports.worker import ExecutorOffer, Hello
+from aether_protocol.ports.worker import Hello
 from aether_protocol.service.process_identity import is_dead, is_server
 from aether_protocol.service.runs.waiting import hello_in
 
 REFRESH_US: Final = 20_000_000  # between two notes of a worker that is there
 FORGET_US: Final = 7 * 86_400_000_000  # what a worker declared that was not seen for so long does not count any more
 
+Declare = Callable[[ExecutorTypes, Mapping[str, ExecutorTypes]], None]
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -34,10 +35,11 @@ class KnownWorkers:
     Args:
         store: that of the server.
         broker: gives attempts to the workers.
-        declare: called with the executors that they have, whenever that may have changed.
+        declare: called with the executors that they have, of workers for all namespaces and by namespace, whenever that may
+            have changed.
     """
 
-    def __init__(self, store: Store, broker: WorkerBroker, declare: Callable[[ExecutorTypes], None]) -> None:
+    def __init__(self, store: Store, broker: WorkerBroker, declare: Declare) -> None:
         self._store = store
         self._declare = declare
         self._broker = broker
@@ -45,24 +47,36 @@ class KnownWorkers:
         self._seen: list[KnownWorker] = []
         self.lives: Callable[[str], bool] = lambda owner: not is_dead(owner)  # whether a server does, by its owner's name
 
-    async def note(self, hello: Hello, name: str | None = None) -> None:
-        """Note a worker that is about to begin a session. `name`: under which; its own and its instance unless given."""
+    async def note(
+        self, hello: Hello, name: str | None = None, *, namespaces: Iterable[str] | None = None
+    ) -> None:
+        """Note a worker that is about to begin a session.
+
+        Args:
+            hello: what it says.
+            name: under which; its own and its instance unless given.
+            namespaces: those that it may serve; None: all.
+        """
         name = name or f"{hello.worker}#{hello.instance}"
         bare = _encode(replace_holding(hello)).decode()
-        known = self._here[name] = KnownWorker(name, bare, _now(), connected=True)
+        served = None if namespaces is None else tuple(sorted(namespaces))
+        known = KnownWorker(name=name, hello=bare, namespaces=served, at=_now(), connected=True)
+        self._here[name] = known
         await self._store.fleet.put_workers([known])
         self._seen = [*(one for one in self._seen if one.name != name), known]
-        self._declare(self.declared())
+        self._declare(*self.declared())
 
-    def declared(self) -> ExecutorTypes:
-        """Return what live and recently seen workers have, by type, as they declare it; of a type that several declare the word
-        of the one seen last counts."""
-        found: dict[str, ExecutorType] = {}
+    def declared(self) -> tuple[ExecutorTypes, Mapping[str, ExecutorTypes]]:
+        """Return what live and recently seen workers have, by type, as they declare it: what workers for all namespaces have,
+        and by namespace what others have. Of a type that is declared in several ways a config has to fit one of them."""
+        found: dict[str | None, dict[str, ExecutorType]] = {}
         for known in sorted(self._seen, key=lambda one: one.at):
             hello = hello_in(known)
-            for offer in hello.executors if hello is not None else ():
-                found[offer.name] = type_of_offer(offer)
-        return found
+            for namespace in (None,) if known.namespaces is None else known.namespaces:
+                types = found.setdefault(namespace, {})
+                for offer in hello.executors if hello is not None else ():
+                    types[offer.name] = either(type_of_offer(offer), types.get(offer.name))
+        return found.pop(None, {}), {name: types for name, types in found.items() if name is not None}
 
     async def begin(self) -> None:
         """Find out, before the engine recovers anything, whether attempts may live on at workers."""
@@ -87,7 +101,7 @@ class KnownWorkers:
         if changed:
             await self._store.fleet.put_workers(changed)
         self._seen = await self._store.fleet.workers()
-        self._declare(self.declared())
+        self._declare(*self.declared())
         self._broker.fleet.expects = any(self._is_expected(one, now) for one in self._seen)
 
     def _is_expected(self, known: KnownWorker, now: int) -> bool:
@@ -98,23 +112,6 @@ class KnownWorkers:
         if is_dead(known.name) or (is_server(known.name) and not self.lives(known.name)):
             return False  # it came with a server that is gone
         return abs(now - known.at) < REFRESH_US * 2 + self._broker.settings.lease
-
-
-def type_of_offer(offer: ExecutorOffer) -> ExecutorType:
-    """Return a type that is known by what a worker says alone. One of this package says in what it declares that text with a
-    placeholder fits everywhere."""
-    schema = offer.config or {}
-    inner = schema.get("else")
-    if isinstance(inner, dict):
-        schema = inner
-    told = f"carried out by workers alone (version {offer.version})" if offer.version else "carried out by workers alone"
-    if not schema:
-        return ExecutorType(offer.name, told, open_config=True, open_outputs=True)
-    plain = without_conditions(schema)
-    assert isinstance(plain, dict)
-    declared = ExecutorType.of_schema(offer.name, told, plain, open_outputs=True)
-    texts = {field.name: field for field in text_fields(schema)}
-    return replace(declared, config=(*(one for one in declared.config if one.name not in texts), *texts.values()))
 
 
 def replace_holding(hello: Hello) -> Hello:

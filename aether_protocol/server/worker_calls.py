@@ -86,7 +86,7 @@ class WorkerCalls:
             where = f"join pool {hello.pool!r}" if hello.pool else "work outside of its pools"
             raise ForbiddenError(f"{caller.name} may not {where}", hint=f"its token is for the pools {known}: --pool NAME")
         if self._parts.known_workers is not None:  # before it can get an attempt
-            await self._parts.known_workers.note(hello)
+            await self._parts.known_workers.note(hello, namespaces=self._namespaces)
         welcome = self._broker.hello(hello, namespaces=self._namespaces, holder=caller.token or "")
         self._drain_late(welcome.session)
         return welcome

@@ -11,13 +11,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from aether_protocol.engine.artifacts import collect
+from aether_protocol.engine.artifacts import GRACE_US, collect
 from aether_protocol.errors import AetherError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
 
 LOOK_S: Final = 3600.0  # between two looks without a deletion: what is younger than the grace, and what broke off
+LAST_S: Final = GRACE_US / 1_000_000 + 60.0  # after the last deletion: what was within the grace
 PAUSE_S: Final = 30.0  # after a look: many deletions are dealt with together
 
 
@@ -39,10 +40,34 @@ class ArtifactUpkeep:
         self._clock = clock
         self._failed = failed
         self._asked = asyncio.Event()
+        self._own: asyncio.Task[None] | None = None
 
     def runs_deleted(self) -> None:
         """Note that runs were deleted: what they alone named may go."""
         self._asked.set()
+
+    def begin(self) -> None:
+        """Note that runs were deleted, where nothing calls `serve`: a task of this loop frees what they named, and ends once
+        what was kept within the grace is freed too."""
+        self._asked.set()
+        if self._own is None or self._own.done():
+            self._own = asyncio.get_running_loop().create_task(self._serve_a_while(), name="aether-artifacts")
+
+    async def _serve_a_while(self) -> None:
+        while True:
+            again = self._asked.is_set()
+            self._asked.clear()
+            await self._free()
+            if not again:
+                return
+            await asyncio.sleep(PAUSE_S)
+            await _first_of(self._asked, timeout_s=LAST_S)
+
+    async def _free(self) -> None:
+        try:
+            await collect(self._store, self._repository, self._clock.wall())
+        except AetherError as error:
+            self._failed("artifacts that no run names", error)
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Free what no run names, until `stopping` is set."""
@@ -51,10 +76,7 @@ class ArtifactUpkeep:
             if stopping.is_set():
                 return
             self._asked.clear()
-            try:
-                await collect(self._store, self._repository, self._clock.wall())
-            except AetherError as error:
-                self._failed("artifacts that no run names", error)
+            await self._free()
             await _first_of(stopping, timeout_s=PAUSE_S)
 
 

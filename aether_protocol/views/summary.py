@@ -8,6 +8,7 @@ from __future__ import annotations
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, RunSummary
 from aether_protocol.ports.store.runs import NEVER
+from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 
@@ -34,7 +35,13 @@ def make_row(state: RunState, tier: str = MEMORY) -> RunSummary:
         retry_of=header.retry_of,
         tier=tier,
         document_version=header.document_version,
+        trace_id=None if header.trace_context is None else _trace_id(header.trace_context),
     )
+
+
+def _trace_id(context: str) -> str | None:
+    read = TraceContext.read(context)
+    return None if read is None else read.trace_id
 
 
 def row_json(row: RunSummary) -> dict[str, Json]:
@@ -60,6 +67,7 @@ def row_json(row: RunSummary) -> dict[str, Json]:
         "broken": row.broken,
         "asleep": row.wake_at is not None,
         "wakeAt": wake_instant(row.wake_at),
+        "traceId": row.trace_id,
     }
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
+from aether_protocol.adapters.brokers.fleet_view import waiting_of
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.executors.wait import SleepExecutor
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.errors import UsageError
-from aether_protocol.expressions.values import Json
+from aether_protocol.expressions.values import Json, SecretValue
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.broker import Holding, ResultSink, Stored
 from aether_protocol.ports.clock import Clock
@@ -413,6 +415,46 @@ def test_a_delivery_at_a_worker_that_it_was_not_given_to_does_not_count() -> Non
             await broker.secrets(second, SecretRequest(token=item.token, secrets=[]))
         assert (await broker.report(first, WorkReport(started=[item.token]))).unknown == []
         assert [what for what, _ in ear.heard] == ["started"]
+        await broker.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-151")
+def test_of_workers_with_different_versions_of_an_executor_each_attempt_goes_to_those_that_its_config_fits() -> None:
+    async def go() -> None:
+        broker, ear = WorkerBroker(ManualClock(), b"k" * 32), Ear()
+        broker.start(ear)
+
+        def session(name: str, version: str, *fields: str) -> str:
+            known = {key: {"type": "string"} for key in fields}
+            schema = {"type": "object", "properties": known, "additionalProperties": False}
+            offers = [ExecutorOffer(name="nap", version=version, config=schema)]
+            hello = Hello(worker=name, protocols=[PROTOCOL_VERSION], executors=offers, slots={"tasks": 9})
+            return broker.hello(hello).session
+
+        async def given(name: str, poll: int) -> list[str]:
+            asked = asyncio.ensure_future(broker.poll(name, Poll(poll=poll, free=9, holding=[])))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if not asked.done():
+                asked.cancel()
+                return []
+            return [str(item.assignment["taskRunId"]) for item in (await asked).work]
+
+        old, new = session("old", "1", "plain"), session("new", "2", "plain", "more")
+        secret = SecretValue(("a", ("db", "password")))
+        configs: list[dict[str, Any]] = [{"plain": "x"}, {"more": "x"}, {"more": secret}, {"none": "x"}]
+        works = [replace(work(number, "nap"), config=config) for number, config in enumerate(configs, 1)]
+        await broker.dispatch(works)
+        names = [one.ref.task_run_id for one in works]
+        assert await given(old, 1) == names[:1]
+        assert await given(new, 1) == names[1:3]
+        (waits,) = waiting_of(broker, "run-1")
+        assert waits.code == "no-version"
+        assert "'none'" in waits.reason
+        newest = session("newest", "3", "none")
+        assert await given(newest, 1) == names[3:]
         await broker.close()
 
     asyncio.run(go())

@@ -70,7 +70,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "workers",
         "what workers declare of a config is passed over",
-        "server/known_workers.py",
+        "adapters/brokers/executor_variants.py",
         "    plain = without_conditions(schema)\n",
         "    plain = schema\n",
         tests="tests/unit/server/test_declared_types.py",

@@ -55,6 +55,12 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FI
         "e2e/test_failures.py::test_what_no_worker_can_carry_out_waits_with_its_reason_and_is_an_error_after_its_longest_wait",
         "unit/fleet/test_machine.py::test_what_waited_for_as_long_as_it_may_is_an_error",
     ),
+    "workers have different versions of one executor": (
+        "contracts/test_worker_broker.py::"
+        "test_of_workers_with_different_versions_of_an_executor_each_attempt_goes_to_those_that_its_config_fits",
+        "unit/fleet/test_machine.py::"
+        "test_an_attempt_whose_config_fits_no_version_here_waits_for_another_one_with_its_reason_and_its_longest_wait",
+    ),
     "a result arrives and its answer is lost": (
         "unit/worker/test_supervisor.py::test_a_result_that_is_not_recorded_comes_again_also_while_other_things_are_reported",
         "unit/worker/test_supervisor.py::test_a_result_whose_answer_is_lost_comes_again",

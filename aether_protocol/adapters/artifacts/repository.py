@@ -26,6 +26,7 @@ from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
 _DIGEST: Final = r"sha256:([0-9a-f]{64})"
 _NAMESPACES: Final = "namespaces"
+_STORES: Final = "stores"  # whose artifacts they are: a file for each
 _NAMESPACE: Final = r"[A-Za-z0-9._-]{1,63}"
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}  # folders of namespaces whose names are paths
 
@@ -57,6 +58,18 @@ class LocalRepository:
         except OSError as fault:
             raise PortError(f"the artifacts in {str(self._folder)!r} cannot be listed: {_why(fault)}") from fault
         return [DEFAULT_NAMESPACE, *(one for one in found if re.fullmatch(_NAMESPACE, one))]
+
+    def claim(self, store: str) -> list[str]:
+        """Note a store whose runs name what is kept here, unless its name is empty; gives the files that name others. Raises
+        PortError."""
+        folder = self._folder / _STORES
+        try:
+            if store and not (folder / store).exists():
+                make_private(folder)
+                (folder / store).touch()
+            return sorted(one.path for one in _entries(folder) if one.name != store)
+        except OSError as fault:
+            raise PortError(f"{str(folder)!r} cannot be used: {_why(fault)}") from fault
 
     def path_of(self, digest: str) -> Path:
         """Return where a content is, if it is there. Raises PortError: that is not a digest."""

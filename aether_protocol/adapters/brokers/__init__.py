@@ -5,7 +5,8 @@ process, so after a restart it holds none, and what an engine releases is stoppe
 
 `workers` gives them to workers that call in, over whatever transport, and asks `fleet` which worker gets which; `tokens` names
 its deliveries, `worker_reports`, `worker_results` and `worker_logs` take in what workers report, `elsewhere` says what of it
-is for other servers, `fleet_view` and `pools` show operators and autoscalers what there is.
+is for other servers, `executor_variants` which workers the config of an attempt fits, `fleet_view` and `pools` show operators
+and autoscalers what there is.
 
 `dask` gives them to the workers of a Dask cluster.
 
@@ -25,6 +26,7 @@ Modules by role:
 
     this process       local
     workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere, spilling
+    what fits          executor_variants
     what is shown      fleet_view, pools
     other engines      celery, dask, futures, endings, nats, unserved
 """

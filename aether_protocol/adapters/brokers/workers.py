@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from msgspec import Struct, field
 
+from aether_protocol.adapters.brokers.executor_variants import ExecutorVariants
 from aether_protocol.adapters.brokers.spilling import TakeRequest
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
@@ -117,6 +118,7 @@ class WorkerBroker:
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
         self.spill: Callable[[], None] | None = None  # called where attempts wait for a worker
+        self.variants = ExecutorVariants()
         self._logs = WorkerLogs(clock, self.tokens, self._secrets)
         self._results = WorkerResults(clock, self.tokens, artifacts)
         self.reports = WorkerReports(self.fleet, self.tokens, self._send, self._logs, self._results, clock=clock)
@@ -198,6 +200,7 @@ class WorkerBroker:
                 hello.worker,
                 frozenset(offer.name for offer in hello.executors),
                 hello.slots,
+                variants=self.variants.note(hello.executors),
                 labels=hello.labels,
                 pool=hello.pool,
                 namespaces=namespaces,
@@ -344,14 +347,19 @@ class WorkerBroker:
     def _send(self, event: e.Event) -> None:
         """Let the fleet take an event in, and carry out what it orders."""
         told: dict[str, None] = {}  # in this order
+        unfit: list[e.Unfit] = []
         for command in self.fleet.handle(event):
             for watch in self.watchers:
                 watch(command, event.at)
             match command:
                 case c.Assign(session=name, number=number, work=work):
+                    told[name] = None
+                    misfit = _misfit(self.fleet, self.variants, command, event.at)
+                    if misfit is not None:
+                        unfit.append(misfit)
+                        continue
                     item = work.load if isinstance(work.load, WorkItem) else _work_item(self.tokens, number, work)
                     self._sessions[name].orders.work.append(item)
-                    told[name] = None
                 case c.Stop(session=name):
                     token = self.tokens.make(_item_of(self.fleet.state.deliveries[command.number]))
                     if token not in self._sessions[name].orders.stop:
@@ -370,6 +378,8 @@ class WorkerBroker:
                     self._tell(command)
         for name in told:
             _answer(self._sessions[name])
+        for one in reversed(unfit):  # they wait for another worker, each at the head of what waits
+            self._send(one)
         if self.spill is not None and self.fleet.state.waiting.queued:
             self.spill()
         self._set_timer()
@@ -504,3 +514,13 @@ def _answer(session: _Session, only: asyncio.Future[None] | None = None) -> None
 def _take(session: _Session) -> Orders:
     orders, session.orders = session.orders, Orders()
     return orders
+
+
+def _misfit(fleet: Fleet, variants: ExecutorVariants, command: c.Assign, now: int) -> e.Unfit | None:
+    """What is to be said where an attempt does not fit what its worker declares. One that another server gave is sent."""
+    work = command.work
+    if not isinstance(work.load, TaskAssignment):
+        return None
+    variant = fleet.state.sessions[command.session].variants.get(work.need.executor, "")
+    reason = variants.why_not(work.load, variant)
+    return None if reason is None else e.Unfit(now, command.session, command.number, variant, reason)

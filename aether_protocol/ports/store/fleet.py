@@ -16,15 +16,17 @@ class ServerTerm(Struct, frozen=True):
     number: int
 
 
-class KnownWorker(Struct, frozen=True):
+class KnownWorker(Struct, frozen=True, kw_only=True):
     """A worker that said hello to a server of this store.
 
-    `hello` is what it said, as JSON (`ports.worker.Hello`), without what it held; `at` when it was last known to be there
-    (microseconds since the epoch); `connected`: it may hold attempts, for it has not left and was not taken for lost.
+    `namespaces`: those that it may serve, None: all. `hello` is what it said, as JSON (`ports.worker.Hello`), without what it
+    held; `at` when it was last known to be there (microseconds since the epoch); `connected`: it may hold attempts, for it has
+    not left and was not taken for lost.
     """
 
     name: str
     hello: str
+    namespaces: tuple[str, ...] | None = None
     at: int
     connected: bool
 

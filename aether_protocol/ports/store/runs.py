@@ -25,7 +25,8 @@ NEVER: Final = 1 << 62  # the instant at which a run is due that only a request 
 
 class RunSummary(Struct):
     """What lists show and filters ask of a run, and the head of its report. `digest` is its plan's. `document_version` is the
-    number of the stored version that the run was started from by its name; None where it was not.
+    number of the stored version that the run was started from by its name; None where it was not. `trace_id`: of the
+    trace that the run is in.
 
     `closed`: the run has ended and its hooks too. A store fills in when it reads: `tier`, how the run is kept; `broken`, why it
     was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). Appends change
@@ -52,6 +53,7 @@ class RunSummary(Struct):
     broken: str | None = None
     wake_at: int | None = None
     document_version: int | None = None
+    trace_id: str | None = None
 
 
 class RunKey(Struct, frozen=True):

@@ -37,6 +37,10 @@ class UpkeepStore(Protocol):
         """Bring the schema up to date: its version before and after."""
         ...
 
+    async def identity(self) -> str:
+        """The name of the store, a text that no other one has and that never changes; empty where it ends with its process."""
+        ...
+
     async def artifacts(self) -> Mapping[tuple[str, str], str]:
         """All artifacts that runs name, (namespace, digest), each with the id of one that does."""
         ...

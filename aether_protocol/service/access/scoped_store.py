@@ -417,6 +417,9 @@ class _ScopedUpkeep:
         self._runs.scope.require_everything()
         return await self._inner.migrate()
 
+    async def identity(self) -> str:
+        return await self._inner.identity()
+
     async def artifacts(self) -> Mapping[tuple[str, str], str]:
         self._runs.scope.require_everything()
         return await self._inner.artifacts()

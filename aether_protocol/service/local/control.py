@@ -191,7 +191,7 @@ class LocalControl:
         chosen = choose_run_id(new_id or await next_retry_id(context.store, row.run_id), self._ids, now)
         told = await context.mask(state, checked_reason(reason))
         header = retry_header(state, path, chosen, now, self._ids.seed(chosen), reason=told)
-        header.trace_context = read_trace_context(trace_context)
+        header.trace_context, header.submitted_by = read_trace_context(trace_context), context.caller
         if context.engine is not None:
             return await context.engine.start(state.plan, header)
         await context.store.runs.create(new_run(state.plan, header))

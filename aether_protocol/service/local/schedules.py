@@ -80,7 +80,7 @@ class LocalSchedules:
     async def trigger(self, name: str) -> str:
         schedule = await self._find(name)
         if (runner := self._local()) is not None:
-            return await runner.trigger(schedule.namespace, schedule.name)
+            return await runner.trigger(schedule.namespace, schedule.name, submitted_by=self._context.caller)
         run_id = await self._record(schedule, self._context.clock.now(), TRIGGERED, None)
         assert run_id is not None  # its id is new
         return run_id
@@ -101,7 +101,7 @@ class LocalSchedules:
 
     async def _one(self, schedule: StoredSchedule, at: int, run_id: str) -> str | None:
         if (runner := self._local()) is not None:
-            return await runner.backfill(schedule.namespace, schedule.name, at)
+            return await runner.backfill(schedule.namespace, schedule.name, at, submitted_by=self._context.caller)
         return await self._record(schedule, at, BACKFILLED, run_id)
 
     async def _record(self, schedule: StoredSchedule, at: int, kind: str, run_id: str | None) -> str | None:

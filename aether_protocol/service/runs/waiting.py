@@ -39,26 +39,33 @@ def hello_in(known: KnownWorker) -> Hello | None:
         return None
 
 
-async def connected_workers(store: Store) -> list[Hello]:
-    """Return the workers that servers of this store have, as far as it is known."""
+async def connected_workers(store: Store) -> list[tuple[Hello, frozenset[str] | None]]:
+    """Return the workers that servers of this store have, as far as it is known, each with the namespaces that it may serve."""
     known = [one for one in await store.fleet.workers() if one.connected and not is_dead(one.name)]
-    return [hello for one in known if (hello := hello_in(one)) is not None]
+    return [
+        (hello, None if one.namespaces is None else frozenset(one.namespaces))
+        for one in known
+        if (hello := hello_in(one)) is not None
+    ]
 
 
-def waiting_tasks(state: RunState, workers: Sequence[Hello]) -> list[WaitingTask]:
+def waiting_tasks(
+    state: RunState, workers: Sequence[tuple[Hello, frozenset[str] | None]]
+) -> list[WaitingTask]:
     """Say why attempts of a run that a server drives have not started, those of hooks too.
 
     Args:
         state: the run as it is stored.
-        workers: those that the servers of its store have.
+        workers: those that the servers of its store have, with the namespaces that each may serve (None: all).
     """
     ready = [node for node in under_way(state) if node.phase is READY][:MOST]
     if not ready:
         return []
     fleet = Fleet(FleetSettings())
-    for number, hello in enumerate(workers):
+    for number, (hello, namespaces) in enumerate(workers):
         names = frozenset(offer.name for offer in hello.executors)
-        fleet.handle(e.Joined(0, str(number), hello.worker, names, hello.slots, labels=hello.labels, pool=hello.pool))
+        more = {"labels": hello.labels, "pool": hello.pool, "namespaces": namespaces}
+        fleet.handle(e.Joined(0, str(number), hello.worker, names, hello.slots, **more))  # type: ignore[arg-type]
     assignments = Assignments(state.plan, state, 0)
     works = [work_of(assignments.first(node, None), 0) for node in ready]
     fleet.handle(e.Offered(0, works))

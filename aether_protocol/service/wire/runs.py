@@ -54,6 +54,7 @@ class RunBody(Struct, rename="camel"):
     ] = None
     asleep: Annotated[bool, Meta(description="It only waits, and no engine has it in memory (passivated).")] = False
     wake_at: Annotated[Instant | None, Meta(description="When it is woken; null where only a request wakes it.")] = None
+    trace_id: Annotated[str | None, Meta(description="Of the trace that the run is in (W3C), where it is in one.")] = None
 
 
 class RunPage(Struct):
@@ -104,6 +105,7 @@ def read_row(body: RunBody) -> RunSummary:
         tier=body.tier,
         broken=body.broken,
         document_version=body.document_version,
+        trace_id=body.trace_id,
         wake_at=(NEVER if body.wake_at is None else read_instant(body.wake_at)) if body.asleep else None,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from aether_protocol import Engine
 from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.artifacts import GRACE_US, Collected, collect, named_by, named_in, survey
+from aether_protocol.errors import PortError
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import RunHeader
@@ -156,3 +159,39 @@ def test_steps_name_what_tasks_kept_and_were_given() -> None:
     assert not named_by(header)
     kept = {"main.a": {"artifacts": held(1), "inputArtifacts": held(2)}, "main.b": {"artifacts": {}}}
     assert named_by(replace(header, reused=kept)) == [digest(1), digest(2)]
+
+
+@pytest.mark.rule("RT-140")
+def test_where_two_stores_keep_their_artifacts_in_one_folder_neither_frees_those_of_the_other(tmp_path: Path) -> None:
+    """The other one may not have named anything yet: it is noted there as soon as an engine opens it."""
+    folder = tmp_path / "shared"
+    urls = [f"sqlite:{tmp_path}/{name}.db?artifacts={folder}" for name in ("a", "b")]
+
+    async def go() -> None:
+        async with Engine(store=urls[0]) as first:
+            repository = first.artifacts
+            (tmp_path / "given").write_text("x")
+            digest, _ = repository.put(tmp_path / "given")
+            later = 2 * GRACE_US + time.time_ns() // 1_000
+            assert (await collect(first.store, repository, later, dry_run=True)).count == 1
+            async with Engine(store=urls[1]):
+                pass
+            with pytest.raises(PortError, match="runs of another store") as refused:
+                await collect(first.store, repository, later)
+            assert repository.renew(digest) is not None
+            os.unlink(str(refused.value.hint).rpartition(" ")[2])  # as the hint says
+            assert (await collect(first.store, repository, later)).count == 1
+        async with Engine(store=urls[0]) as again:
+            assert (await collect(again.store, again.artifacts, later)).count == 0, "a store is not another one later"
+
+    asyncio.run(go())
+
+
+def test_a_store_that_ends_with_its_process_leaves_no_mark(tmp_path: Path) -> None:
+    async def go() -> None:
+        for _ in range(2):
+            async with Engine(store="memory", artifacts=tmp_path) as engine:
+                await collect(engine.store, engine.artifacts, 0)
+        assert not (tmp_path / "stores").exists()
+
+    asyncio.run(go())

@@ -12,6 +12,7 @@ from aether_protocol import Engine
 from aether_protocol.ports.telemetry import TraceSpan
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service import client_of
+from aether_protocol.views.summary import row_json
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -113,6 +114,9 @@ def test_a_run_carries_on_the_trace_that_it_is_begun_in() -> None:
             run = await run_on(engine, document(script("a", "true")), trace_context=CALLER)
             report = await client_of(engine).runs.report(run)
             assert report.trace_id == "0af7651916cd43dd8448eb211c80319c"
+            row = await engine.store.runs.row(run)
+            assert row is not None
+            assert row_json(row)["traceId"] == report.trace_id
             assert report.to_json()["traceId"] == report.trace_id
 
     asyncio.run(go())

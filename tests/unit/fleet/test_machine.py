@@ -695,3 +695,35 @@ def test_a_result_that_is_promised_and_comes_is_no_loss() -> None:
     del bench.holding["s1"][77]
     assert bench.send(e.Beat(bench.now, "s1", 1, bench.held("s1"))) == []
     assert [one.work.ref.path for one in bench.fleet.state.deliveries.values()] == ["b"]
+
+
+@pytest.mark.rule("RT-151")
+def test_an_attempt_whose_config_fits_no_version_here_waits_for_another_one_with_its_reason_and_its_longest_wait() -> None:
+    bench = Bench()
+    bench.join("old", variants={"script": "1/a"})
+    bench.join("other", variants={"script": "1/b"})
+    bench.offer(work("a", wait_until=60 * SECOND), work("b"))
+    bench.poll("old", free=1)
+
+    def misfit(name: str, path: str) -> list[c.Command]:
+        number = bench.number_of(name, path)
+        del bench.holding[name][number]
+        variant = bench.fleet.state.sessions[name].variants["script"]
+        return bench.send(e.Unfit(bench.now, name, number, variant, "it has no config field 'x'"))
+
+    assert misfit("old", "a") == [], "its poll is answered"
+    assert assigned(bench.poll("old", free=1)) == ["b"], "others are not held up"
+    assert assigned(bench.poll("other", free=1)) == ["a"]
+    misfit("other", "a")
+    assert assigned(bench.poll("other")) == assigned(bench.poll("old")) == []
+    reason = why_waiting(bench.fleet.state, ref("a"))
+    assert reason is not None
+    assert (reason.code, "'x'" in reason.text, "of 2" in reason.text) == ("no-version", True, True)
+    bench.join("new", variants={"script": "2/c"})
+    assert assigned(bench.poll("new", free=1)) == ["a"]
+    misfit("new", "a")
+    for _ in range(3):
+        bench.now += 20 * SECOND
+        for name in ("old", "other", "new"):
+            bench.send(e.Beat(bench.now, name, bench.polls[name], bench.held(name)))
+    assert [type(one) for one in bench.tick(1)] == [c.ReportError], "it has waited for as long as it may"

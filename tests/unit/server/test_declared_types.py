@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from aether_protocol import ConfigField, ExecutorType
+from aether_protocol.adapters.brokers.executor_variants import either, type_of_offer
+from aether_protocol.adapters.brokers.workers import WorkerBroker
+from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_schema import config_schema
-from aether_protocol.ports.worker import ExecutorOffer
-from aether_protocol.server.known_workers import type_of_offer
+from aether_protocol.plan.executors import DeclaredTypes, types_within
+from aether_protocol.ports.worker import ExecutorOffer, Hello
+from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.testing.clock import ManualClock
 
 SHOUT = ExecutorType(
     "shout",
@@ -89,3 +95,45 @@ def test_fields_of_text_are_known_and_those_of_other_schemas_are_not_taken_for_t
     )
     offer = ExecutorOffer(name="wide", version="1", config=dict(wide.schema or {}))
     assert [field.type for field in type_of_offer(offer).config] == ["any"]
+
+
+@pytest.mark.rule("RT-151")
+def test_of_several_declarations_of_one_name_a_config_has_to_fit_one() -> None:
+    old = ExecutorType.of_schema("load", "", {"type": "object", "properties": {"a": {}}, "additionalProperties": False})
+    new = ExecutorType.of_schema("load", "", {"type": "object", "properties": {"b": {}}, "additionalProperties": False})
+    both = either(new, either(old, either(new, None)))
+    assert both.alternatives == (old,)
+    assert check_config(both, {"a": 1}, placeholders=True) == check_config(both, {"b": 1}, placeholders=True) == []
+    (fault,) = check_config(both, {"a": 1, "b": 1}, placeholders=True)
+    assert "'a'" in fault.message, "it is held against the newest one"
+    assert either(new, either(new, None)) == new
+
+
+@pytest.mark.rule("RT-151")
+def test_what_workers_of_one_namespace_declare_is_known_there_alone() -> None:
+    async def go() -> None:
+        store, told = MemoryStore(), DeclaredTypes({}, {}, {})
+
+        def declare(types: Any, by_namespace: Any) -> None:
+            nonlocal told
+            told = DeclaredTypes({"script": SHOUT}, types, by_namespace)
+
+        known = KnownWorkers(store, WorkerBroker(ManualClock(), b"k" * 32), declare)
+
+        def hello(name: str, *executors: str) -> Hello:
+            offers = [ExecutorOffer(name=one) for one in executors]
+            return Hello(worker=name, protocols=[1], executors=offers, slots={"tasks": 1})
+
+        await known.note(hello("w1", "common"))
+        await known.note(hello("w2", "special"), namespaces=["ops", "dev"])
+        for again in (False, True):
+            assert sorted(told) == ["common", "script"]
+            assert [sorted(types_within(told, one)) for one in ("ops", "dev", "other")] == [
+                ["common", "script", "special"],
+                ["common", "script", "special"],
+                ["common", "script"],
+            ]
+            if not again:  # another server of the store
+                await KnownWorkers(store, WorkerBroker(ManualClock(), b"k" * 32), declare).begin()
+
+    asyncio.run(go())

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol import Engine
 from aether_protocol.adapters.brokers.workers import WorkerBroker
@@ -17,7 +18,6 @@ from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.assembly import open_store
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.fleet.machine import FleetSettings
-from aether_protocol.ports.store import KnownWorker
 from aether_protocol.ports.worker import (
     DiedReport,
     ExecutorOffer,
@@ -252,7 +252,7 @@ def test_who_looks_from_outside_gets_what_the_store_knows(tmp_path: Path) -> Non
             assert found["main.fits"][0] == "ask-server"
             assert found["main.labels"] == ("no-labels", "no worker has the labels 'gpu' (of 1 that would do otherwise)")
             assert found["main.type"][0] == "no-executor"
-            gone = [KnownWorker(one.name, one.hello, one.at, connected=False) for one in await store.fleet.workers()]
+            gone = [replace(one, connected=False) for one in await store.fleet.workers()]
             await store.fleet.put_workers(gone)
             assert {one.code for one in (await outside.inspect.overview(run)).waiting} == {"no-workers"}
             await outside.close()

@@ -107,6 +107,28 @@ def test_a_tenant_follows_what_becomes_of_its_own_runs_alone() -> None:
     play(body)
 
 
+@pytest.mark.rule("RT-129")
+def test_every_run_that_a_caller_begins_records_whose_it_is() -> None:
+    async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
+        ours, day = client({"ours": "admin"}), 86_400_000_000
+        now = SystemClock().wall()
+        fires = await ours.schedules.backfill("ours/nightly", now - 2 * day, now)
+        begun = {
+            "submit": await ours.control.submit(workflow("new", "ours")),
+            "trigger": await ours.schedules.trigger("ours/nightly"),
+            "backfill": next(one.run_id for one in fires),
+            "retry": await ours.control.retry("ours-1", "main"),
+        }
+        whose = {}
+        for how, run in begun.items():
+            async for record in whole.runs.events(run, follow=True):
+                whose[how] = record.get("submittedBy")
+                break
+        assert whose == dict.fromkeys(begun, "alice")
+
+    play(body)
+
+
 def test_a_tenant_gets_pages_of_its_schedules_without_gaps() -> None:
     async def body(client: Callable[[Roles], GuardedClient], whole: LocalClient, store: MemoryStore) -> None:
         for space in ("ours", "other", "third"):

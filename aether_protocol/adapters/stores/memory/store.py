@@ -348,6 +348,9 @@ class MemoryUpkeep:
     async def migrate(self) -> tuple[int, int]:
         return (0, 0)
 
+    async def identity(self) -> str:
+        return ""
+
     async def artifacts(self) -> Mapping[tuple[str, str], str]:
         runs = sorted(self._runs.by_id.items(), reverse=True)
         return {(run.row.namespace, digest): run_id for run_id, run in runs for digest in run.artifacts}

@@ -12,6 +12,7 @@ from aether_protocol.adapters.stores.postgres.connections import Link
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
 from aether_protocol.adapters.stores.postgres.schema import migrate, tables
 from aether_protocol.adapters.stores.sql.checks import MOST, faults
+from aether_protocol.adapters.stores.sql.fleet import identity
 from aether_protocol.adapters.stores.sql.schema import NEWEST
 from aether_protocol.adapters.stores.sql.work import Work, change, fetch
 from aether_protocol.ports.store.upkeep import StoreInfo
@@ -86,6 +87,9 @@ class PostgresUpkeep:
         text = "SELECT namespace, artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1, 2"
         found = await self._dialect.query(lambda: fetch(text))
         return {(namespace, digest): run_id for namespace, digest, run_id in found}
+
+    async def identity(self) -> str:
+        return await self._dialect.transact(identity, "identity")
 
     async def mend(self, run_id: str) -> bool:
         text = "UPDATE breaks SET aside = 0 WHERE aside = 1 AND run = (SELECT number FROM runs WHERE run_id = ?)"

@@ -54,6 +54,7 @@ NAMED_ROWS: Final[Mapping[str, str]] = {
     "tokens": "'token ' || token",
     "namespaces": "'namespace ' || name",
     "audit": "'audit record ' || id",
+    "identity": "'the name of the store'",
     "terms": "'the key of the fleet'",
     "workers": "'worker ' || name",
     "servers": "'server ' || owner",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +11,7 @@ from aether_protocol.adapters.stores.sql.records import COVERED, damaged, requir
 from aether_protocol.adapters.stores.sql.work import SqlDatabase, Work, change, fetch, fetch_one
 from aether_protocol.ports.store.fleet import KnownWorker, ServerTerm
 
+_IDENTITY: Final = COVERED["identity"]
 _TERM: Final = COVERED["terms"]
 _WORKER: Final = COVERED["workers"]
 _PUT_TERM: Final = (
@@ -16,8 +19,9 @@ _PUT_TERM: Final = (
     "text = excluded.text, term = excluded.term, sum = excluded.sum"
 )
 _PUT_WORKER: Final = (
-    f"INSERT INTO workers ({_WORKER}, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-    "text = excluded.text, at = excluded.at, connected = excluded.connected, sum = excluded.sum"
+    f"INSERT INTO workers ({_WORKER}, sum) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+    "text = excluded.text, namespaces = excluded.namespaces, at = excluded.at, "
+    "connected = excluded.connected, sum = excluded.sum"
 )
 
 
@@ -50,15 +54,31 @@ class SqlFleet:
 
     def _put_workers(self, workers: Sequence[KnownWorker]) -> Work[None]:
         for one in workers:
-            values = (one.name, one.hello, one.at, int(one.connected))
+            namespaces = json.dumps(None if one.namespaces is None else sorted(one.namespaces))
+            values = (one.name, one.hello, namespaces, one.at, int(one.connected))
             yield _PUT_WORKER, (*values, sum_of("workers", values))
 
     async def workers(self) -> list[KnownWorker]:
         found: list[KnownWorker] = []
         for *values, sum_ in await self._db.query(lambda: fetch(f"SELECT {_WORKER}, sum FROM workers ORDER BY name")):
             require("workers", values, sum_, f"worker {values[0]!r}")
-            found.append(KnownWorker(values[0], values[1], values[2], bool(values[3])))
+            name, hello, namespaces, at, connected = values
+            served = json.loads(namespaces)
+            served = None if served is None else tuple(served)
+            found.append(KnownWorker(name=name, hello=hello, namespaces=served, at=at, connected=bool(connected)))
         return found
 
     async def forget_workers(self, before: int) -> None:
         await self._db.transact(lambda: change("DELETE FROM workers WHERE connected = 0 AND at < ?", (before,)), "fleet")
+
+
+def identity() -> Work[str]:
+    """Return the name of the store, which no other one has; it is made when it is first asked for."""
+    found = yield from fetch_one(f"SELECT {_IDENTITY}, sum FROM identity")
+    if found is not None:
+        *values, sum_ = found
+        require("identity", values, sum_, "the name of the store")
+        return str(values[1])
+    values = [1, secrets.token_hex(16)]
+    yield f"INSERT INTO identity ({_IDENTITY}, sum) VALUES (?, ?, ?)", (*values, sum_of("identity", values))
+    return str(values[1])

@@ -34,7 +34,7 @@ HINT: Final = "`aether db check` reports more; restore it from a backup"
 
 # By table: the columns that its `sum` covers, in this order. Of `runs` there are two, `fixed` and `moved`.
 COVERED: Final[Mapping[str, str]] = {
-    "fixed": "run_id, workflow, namespace, version, labels, created_at, digest, retry_of, tier, document_version",
+    "fixed": "run_id, workflow, namespace, version, labels, created_at, digest, retry_of, tier, document_version, trace_id",
     "moved": "phase, message, started_at, ended_at, closed, seq, leaves_ended, leaves_known",  # and `head`
     "heads": "run, plan, header",
     "snapshots": "run, seq, text",
@@ -50,18 +50,20 @@ COVERED: Final[Mapping[str, str]] = {
     "tokens": "token, name, kind, roles, pools, digest, created_at, expires_at, revoked_at",
     "namespaces": "name, created_at, weight, most",
     "audit": "id, at, actor, kind, token, action, namespace, target, outcome, detail",
+    "identity": "id, text",
     "terms": "id, text, term",
-    "workers": "name, text, at, connected",
+    "workers": "name, text, namespaces, at, connected",
     "servers": "owner, text",
 }
 _TEXTS: Final = frozenset(  # columns of texts; the others hold integers
     {"action", "actor", "outcome", "pools", "roles", "target", "token"}
     | {"answer", "detail", "digest", "document", "file", "header", "key", "kind", "labels", "message", "name", "namespace"}
     | {"path", "phase", "reason", "request", "retry_of", "run_id", "settings", "spec", "state", "stream", "text", "tier"}
-    | {"workflow", "owner"}
+    | {"workflow", "owner", "namespaces", "trace_id"}
 )
 _MAY_LACK: Final = frozenset(
     {"retry_of", "started_at", "ended_at", "answer", "next_at", "last_at", "run_id", "first", "document_version"}
+    | {"trace_id"}
     | {"expires_at", "revoked_at", "most"}
 )
 
@@ -138,8 +140,8 @@ RUNS: Final = f"runs LEFT JOIN steps ON steps.id = CASE closed WHEN 0 THEN {NEWE
 SEQ: Final = "CASE WHEN last > seq THEN last ELSE seq END"
 _BROKEN: Final = "(SELECT reason FROM breaks WHERE run = runs.number AND aside = 1)"
 _FAR: Final = f"{SEQ}, CASE WHEN last > seq THEN ended ELSE leaves_ended END"
-SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at, document_version"
-_COLUMNS: Final = [*ROW.split(", "), "broken", "wake_at", "document_version"]
+SHOWN: Final = f"{ROW.replace('seq, leaves_ended', _FAR)}, {_BROKEN}, wake_at, document_version, trace_id"
+_COLUMNS: Final = [*ROW.split(", "), "broken", "wake_at", "document_version", "trace_id"]
 WIDTH: Final = len(_COLUMNS)
 SUMMED: Final = "fixed, moved, seq, leaves_ended, head"
 HEAD: Final = (

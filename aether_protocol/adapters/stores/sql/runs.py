@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 128  # steps in a row, of a run that was imported
 
 _INSERT_RUN: Final = (
-    f"INSERT INTO runs ({ROW}, document_version, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 23)}) "
+    f"INSERT INTO runs ({ROW}, document_version, trace_id, token, owner, fixed, moved, head) VALUES ({', '.join('?' * 24)}) "
     "RETURNING number"
 )
 _CHANGE: Final = (
@@ -169,10 +169,10 @@ class RunRecords:
         labels = clean(to_json(dict(row.labels)))
         place = (row.run_id, row.workflow, row.namespace, row.version, labels, row.phase, clean(row.message))
         times = (row.created_at, row.started_at, row.ended_at, row.closed, row.seq, row.leaves_ended, row.leaves_known)
-        origin = (row.digest, row.retry_of, tier)
-        fixed = sum_of("fixed", (*place[:5], row.created_at, *origin, row.document_version))
+        origin = (row.digest, row.retry_of, tier, row.document_version, row.trace_id)
+        fixed = sum_of("fixed", (*place[:5], row.created_at, *origin))
         sums = fixed, sum_of_moved(moved_values(row), None), None
-        found = yield from fetch_one(_INSERT_RUN, (*place, *times, *origin, row.document_version, token, owner, *sums))
+        found = yield from fetch_one(_INSERT_RUN, (*place, *times, *origin, token, owner, *sums))
         assert found is not None
         number: int = found[0]
         yield from self._db.record_change(number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x41455448  # "AETH"
-FIRST: Final = 11  # the number of the first migration: files of smaller ones were written before the first release
+FIRST: Final = 12  # the number of the first migration: files of smaller ones were written before the first release
 
 # Instants are microseconds since the epoch. Every row that says something carries a digest of what it says, `sum`
 # (records.COVERED).
@@ -45,6 +45,7 @@ _RUNS: Final = (
         epoch INTEGER NOT NULL DEFAULT 0,
         wake_at INTEGER,
         document_version INTEGER,
+        trace_id TEXT,
         fixed BLOB,
         moved BLOB,
         head BLOB
@@ -230,13 +231,16 @@ _ACCESS: Final = (
     "CREATE INDEX audit_namespace ON audit (namespace, id)",
 )
 
-# Of the servers of this store: the key of their tokens with the number of the newest term of service (one row), the workers
-# that said hello to them, and the servers themselves, as JSON, which one of another version reads as far as it can.
+# The store's own name (one row). Of the servers of this store: the key of their tokens with the number of the newest term of
+# service (one row), the workers that said hello to them, with the namespaces that these may serve, and the servers themselves,
+# as JSON, which one of another version reads as far as it can.
 _FLEET: Final = (
+    "CREATE TABLE identity (id INTEGER PRIMARY KEY, text TEXT NOT NULL, sum BLOB)",
     "CREATE TABLE terms (id INTEGER PRIMARY KEY, text TEXT NOT NULL, term INTEGER NOT NULL, sum BLOB)",
     """CREATE TABLE workers (
         name TEXT PRIMARY KEY,
         text TEXT NOT NULL,
+        namespaces TEXT NOT NULL,
         at INTEGER NOT NULL,
         connected INTEGER NOT NULL,
         sum BLOB

@@ -33,7 +33,7 @@ class SqliteStore(SqlFacets):
     def _make_upkeep(self) -> UpkeepStore:
         from aether_protocol.adapters.stores.sqlite.upkeep import SqliteUpkeep
 
-        return SqliteUpkeep(self.database, self.tier)
+        return SqliteUpkeep(self.database, self._sql, self.tier)
 
     async def close(self) -> None:
         self.database.close()

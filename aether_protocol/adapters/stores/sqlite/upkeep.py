@@ -26,7 +26,9 @@ from aether_protocol.adapters.stores.sql.checks import (
     row_faults,
     run_faults,
 )
+from aether_protocol.adapters.stores.sql.fleet import identity
 from aether_protocol.adapters.stores.sql.records import COVERED
+from aether_protocol.adapters.stores.sql.work import SqlDatabase
 from aether_protocol.adapters.stores.sqlite.database import Database, Execute
 from aether_protocol.ports.store.upkeep import StoreInfo
 
@@ -39,8 +41,9 @@ _STEPS: Final = STEPS_TO_CHECK % "change"
 class SqliteUpkeep:
     """`ports.store.UpkeepStore`."""
 
-    def __init__(self, database: Database, tier: str) -> None:
+    def __init__(self, database: Database, dialect: SqlDatabase, tier: str) -> None:
         self._db = database
+        self._dialect = dialect
         self._tier = tier
 
     async def info(self) -> StoreInfo:
@@ -70,6 +73,9 @@ class SqliteUpkeep:
 
     async def migrate(self) -> tuple[int, int]:
         return self._db.migrate()
+
+    async def identity(self) -> str:
+        return await self._dialect.transact(identity, "identity")
 
     async def artifacts(self) -> Mapping[tuple[str, str], str]:
         with self._db.read() as execute:

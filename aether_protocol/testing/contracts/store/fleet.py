@@ -5,8 +5,15 @@ Law: nothing in this file knows a particular store.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from aether_protocol.ports.store import KnownWorker, Store
 from aether_protocol.testing.contracts.store.tools import Contract
+
+
+def known(name: str, at: int, connected: bool, hello: str = "{}") -> KnownWorker:
+    """A worker for all namespaces."""
+    return KnownWorker(name=name, hello=hello, at=at, connected=connected)
 
 
 class FleetContract(Contract):
@@ -28,8 +35,8 @@ class FleetContract(Contract):
     def test_of_each_worker_the_newest_word_is_kept(self) -> None:
         async def body(store: Store) -> None:
             assert await store.fleet.workers() == []
-            old, new = KnownWorker("w2", '{"é": 1}', 5, True), KnownWorker("w2", "{}", 7, False)
-            other = KnownWorker("w1", "{}", 6, True)
+            old, new = known("w2", 5, True, '{"é": 1}'), known("w2", 7, False)
+            other = replace(known("w1", 6, True), namespaces=("dev", "ops"))
             await store.fleet.put_workers([old, other])
             assert await store.fleet.workers() == [other, old]
             await store.fleet.put_workers([new])
@@ -40,9 +47,9 @@ class FleetContract(Contract):
     def test_workers_that_left_long_ago_are_forgotten_and_connected_ones_never(self) -> None:
         async def body(store: Store) -> None:
             gone, lately, there = (
-                KnownWorker("gone", "{}", 5, False),
-                KnownWorker("lately", "{}", 9, False),
-                KnownWorker("there", "{}", 1, True),
+                known("gone", 5, False),
+                known("lately", 9, False),
+                known("there", 1, True),
             )
             await store.fleet.put_workers([gone, lately, there])
             await store.fleet.forget_workers(9)

@@ -31,7 +31,7 @@ class RunContract(Contract):
 
     def test_a_run_comes_back_with_its_steps_in_order(self) -> None:
         async def body(store: Store) -> None:
-            given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z", document_version=3)
+            given = new_run("a", labels={"team": "blue"}, version="1.0.0", retry_of="z", document_version=3, trace_id="0af7")
             await store.runs.create(new_run("z"))
             assert await store.runs.create(given) == 0
             found = await store.runs.load("a")
