@@ -77,7 +77,7 @@ def _address_of(app_: Celery) -> CeleryAddress:
 def _carrier(app_: Celery) -> Carrier:
     with _making:  # several threads of a pool begin at a time
         carrier = _carriers.get(os.getpid())
-        if carrier is None:
+        if carrier is None or not carrier.is_alive:
             if any(name in sys.modules for name in ("gevent.monkey", "eventlet.patcher")):
                 raise RuntimeError("attempts need a Celery pool of processes or threads: -P prefork, threads or solo")
             carrier = _carriers[os.getpid()] = Carrier(_address_of(app_), _settings())

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from msgspec import Struct
@@ -69,13 +70,26 @@ class Carrier:
             raise RuntimeError(f"attempts cannot be carried out here: {why(self._fault)}")
         carried = asyncio.run_coroutine_threadsafe(self._carry_out(task_run, token), self._loop)
         try:
-            return carried.result()
+            return self._wait(carried)
         except BaseException as error:  # Celery's soft time limit, or its process is to end
             if self._thread.is_alive():
                 ending = asyncio.run_coroutine_threadsafe(self._end(token, error), self._loop)
                 with contextlib.suppress(TimeoutError):
                     ending.result(_LEAVE_S)
             raise
+
+    def _wait(self, carried: Future[str]) -> str:
+        while True:
+            try:
+                return carried.result(_LOOK_S)
+            except TimeoutError:
+                if not self.is_alive:
+                    raise RuntimeError("the thread that carries attempts out has ended") from self._fault
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it carries attempts out."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Return what runs, at once, and end."""

@@ -247,7 +247,8 @@ def test_a_log_has_bounded_room_and_keeps_its_order() -> None:
         answers = await hand.table.run([log_call(KEY, one) for one in pieces])
         assert (answers.count(1), answers.count(0)) == (512, 8)
         assert await hand.table.pieces(KEY, 510, 5) == pieces[510:512]
-        await hand.table.trim(KEY, 500)
+        assert not await hand.table.trim(KEY, 500, pieces[1].name), "it begins with another piece"
+        assert await hand.table.trim(KEY, 500, pieces[0].name)
         assert await hand.table.pieces(KEY, 0, 100) == pieces[500:512]
         assert await hand.table.call(*_flat(log_call(KEY, pieces[512]))) == 1
 

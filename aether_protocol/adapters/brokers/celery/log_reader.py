@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
 from typing import Final
 
-from aether_protocol.adapters.brokers.celery.table import AttemptTable, LogPiece, RedisAwayError, cancel_all, ref_of
+from aether_protocol.adapters.brokers.celery.table import AttemptTable, LogPiece, PieceName, RedisAwayError, cancel_all, ref_of
 from aether_protocol.ports.broker import LogPart, ResultSink
 
 MOST_TAKEN: Final = 256  # pieces of a task run that are on their way into the store
@@ -14,14 +15,20 @@ RETRY_S: Final = 1.0
 
 
 class _Reader:
-    """One log. `taken`: how many of the pieces that lie in the table are on their way into the store; `stored`: of how many the
-    store has said that it has them, from the first one on; `lost`: since then, one was not stored."""
+    """One log. `taken`: the pieces that lie in the table and are on their way into the store; `stored`: of how many of them the
+    store has said that it has them, from the first one on; `round` counts how often all has come anew."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.taken: deque[PieceName] = deque()
         self.stored = 0
         self.round = 0
         self.again = asyncio.Event()
+
+    def rewind(self, to: int = 0) -> None:
+        """Take again what lies in the table behind the first pieces."""
+        self.round += 1
+        while len(self.taken) > to:
+            self.taken.pop()
 
 
 class LogReader:
@@ -67,15 +74,18 @@ class LogReader:
 
     async def _step(self, task_run: str, reader: _Reader) -> bool:
         """Forget what is stored, and take what is new; False where there is nothing to be done."""
-        if reader.stored:
-            stored = reader.stored
-            await self._table.trim(task_run, stored)
-            reader.stored -= stored
-            reader.taken -= stored
-        room = MOST_TAKEN - reader.taken
-        pieces = await self._table.pieces(task_run, reader.taken, room) if room > 0 else []
+        if stored := reader.stored:
+            if await self._table.trim(task_run, stored, reader.taken[0]):
+                reader.stored -= stored
+                for _ in range(stored):
+                    reader.taken.popleft()
+            else:
+                reader.stored = 0
+                reader.rewind()  # Redis was emptied: what lies there now is new
+        room = MOST_TAKEN - len(reader.taken)
+        pieces = await self._table.pieces(task_run, len(reader.taken), room) if room > 0 else []
         for piece in pieces:
-            reader.taken += 1
+            reader.taken.append(piece.name)
             self._give(task_run, reader, piece)
         return bool(pieces)
 
@@ -95,6 +105,5 @@ class LogReader:
     def _lost(reader: _Reader, turn: int) -> None:
         """A piece was not stored: it comes again, with all that follows it."""
         if turn == reader.round:
-            reader.round += 1
-            reader.taken = reader.stored
+            reader.rewind(reader.stored)
             asyncio.get_running_loop().call_later(RETRY_S, reader.again.set)

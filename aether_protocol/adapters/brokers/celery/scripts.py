@@ -174,6 +174,17 @@ if was[1] == token and was[2] == 'ended' then
 end
 """
 
+TRIM: Final = """
+local key, count, token, stream, offset = unpack(ARGV)
+local l = 'aether:l:' .. key
+local first = redis.call('LINDEX', l, 0)
+if not first then return 0 end
+local piece = cmsgpack.unpack(first)
+if piece[1] ~= token or piece[4] ~= stream or piece[5] ~= tonumber(offset) then return 0 end
+redis.call('LTRIM', l, count, -1)
+return 1
+"""
+
 # --- of workers ---
 
 CLAIM: Final = """
@@ -300,6 +311,7 @@ SCRIPTS: Final = {
         ("release", RELEASE),
         ("check", CHECK),
         ("acknowledge", ACKNOWLEDGE),
+        ("trim", TRIM),
         ("claim", CLAIM),
         ("reclaim", RECLAIM),
         ("begin", BEGIN),

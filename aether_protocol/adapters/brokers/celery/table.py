@@ -35,6 +35,9 @@ class RedisAwayError(PortError):
     """Redis does not answer, or refuses: to be tried again."""
 
 
+PieceName = tuple[str, Stream, int]  # delivery, stream, offset
+
+
 class LogPiece(Struct, array_like=True, gc=False):
     """What an attempt wrote, as it lies in the table."""
 
@@ -45,6 +48,11 @@ class LogPiece(Struct, array_like=True, gc=False):
     offset: int
     size: int
     text: str
+
+    @property
+    def name(self) -> PieceName:
+        """What no other piece is."""
+        return self.token, self.stream, self.offset
 
 
 _encode_piece: Final = msgspec.msgpack.Encoder().encode
@@ -183,14 +191,10 @@ class AttemptTable:
             raise self._away(error) from None
         return [_decode_piece(one) for one in found if isinstance(one, bytes)]
 
-    async def trim(self, task_run: str, count: int) -> None:
-        """Forget the first pieces of the log of a task run: they are stored."""
-        from redis.exceptions import RedisError
-
-        try:
-            await self._redis.ltrim(log_key(task_run), count, -1)
-        except (RedisError, OSError) as error:
-            raise self._away(error) from None
+    async def trim(self, task_run: str, count: int, first: PieceName) -> bool:
+        """Forget the first pieces of the log of a task run: they are stored. False: it does not begin with `first`, since Redis
+        was emptied; then nothing is forgotten."""
+        return bool(await self.call("trim", task_run, count, *first))
 
     async def queued(self, queues: Sequence[str]) -> dict[str, int]:
         """Return how many messages of Celery wait in these lists."""
