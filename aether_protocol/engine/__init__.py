@@ -3,7 +3,9 @@
 **One loop.** All that happens to a run becomes an event in the inbox of `RunLoop` and is handled by the run's machine, in the
 order of arrival, on the thread of the event loop. A round takes up to `TURN_EVENTS` events of all runs: their machines decide,
 the entries of all runs go to the store in one append, then their commands are carried out, then replies are given. So nothing
-goes out that is not stored, one write serves many runs, and each round awaits the store once and the broker once.
+goes out that is not stored, one write serves many runs, and each round awaits the store once and the broker once. Where
+the store says that appends are waited for (`appends_at_once`), other rounds begin meanwhile: of each run one append is on its
+way, what its machine decides by then follows in the next one, and leases are seen to when none is on its way.
 
 **Ownership.** On a durable store an engine drives the runs that it holds a lease of; the fencing token of the lease goes with
 every append, and an append that is refused ends the run here: its state is ahead of the log. The run is recovered from the
@@ -22,7 +24,7 @@ Reading is not the engine's affair: `service` and `views` read rows and records 
 Modules by role:
 
     door        api, driven, submission
-    loop        loop, active_run, inbox, timers
+    loop        loop, drivers, unstored, active_run, inbox, timers
     attempts    dispatch
     ownership   leases, mailbox, recovery, snapshots, passivation, shares, releases
     outside     outside, observers, logs, stream

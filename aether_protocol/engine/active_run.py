@@ -129,8 +129,8 @@ class ActiveRun:
 
     @property
     def over(self) -> bool:
-        """Nothing more will come: it is closed, or broken."""
-        return self.state.closed or self.error is not None
+        """Nothing more will come: it is closed, and that is stored, or broken."""
+        return (self.state.closed and self.stored == self.state.seq) or self.error is not None
 
     @property
     def paused(self) -> bool:

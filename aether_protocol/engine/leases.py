@@ -2,7 +2,7 @@
 
 Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
 the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens
-between two turns of the loop, so this engine writes nothing else at the same time.
+between turns of the loop, when no append of this engine is on its way: it writes nothing else at the same time.
 """
 
 from __future__ import annotations

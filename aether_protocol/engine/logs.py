@@ -68,7 +68,8 @@ class Logs:
         self._clock = clock
         self._store = store
         self._wake = wake
-        self._saving = asyncio.Lock()
+        self.saving = 0  # calls of `save` that are not through
+        self._lock = asyncio.Lock()
         self._errors = errors
         self._size = 0
         self._parts: list[LogPart] = []  # of the pieces that wait
@@ -95,8 +96,12 @@ class Logs:
 
     async def save(self) -> None:
         """Store what waits. One call after the other: nothing is stored while it may be behind a piece that is lost."""
-        async with self._saving:
-            await self._save()
+        self.saving += 1
+        try:
+            async with self._lock:
+                await self._save()
+        finally:
+            self.saving -= 1
 
     async def _save(self) -> None:
         self.due = False

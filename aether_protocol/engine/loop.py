@@ -2,7 +2,9 @@
 
 Law: everything that happens to a run goes through the inbox and `Machine.handle`, in the order of arrival, on the event
 loop's thread. No command goes out before its step is stored. A turn takes up to TURN_EVENTS events and then yields once, so
-a busy run starves no other. Whatever breaks ends the runs that it concerns with an error for their waiters; none hangs.
+a busy run starves no other. Where the store is waited for, several drivers take turns (`drivers`): one decides while appends of
+the others are on their way, of each run one at most. Whatever breaks ends the runs that it concerns with an error for their
+waiters; none hangs.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
 from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.dispatch.late_results import LateResults
 from aether_protocol.engine.dispatch.reports import Reports
+from aether_protocol.engine.drivers import Drivers
 from aether_protocol.engine.inbox import (
     NO_TIME,
     Answer,
@@ -28,7 +31,6 @@ from aether_protocol.engine.inbox import (
     Entry,
     RecoveryEnd,
     Reply,
-    acknowledge,
     put_question,
     refuse_closed,
 )
@@ -40,6 +42,7 @@ from aether_protocol.engine.passivation import Passivated, Passivation
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.releases import RunReleases
 from aether_protocol.engine.timers import Timers
+from aether_protocol.engine.unstored import Unstored
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.masking import Masker
@@ -49,7 +52,7 @@ from aether_protocol.ports.broker import Broker, Holding
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import RunAppend, Store
 from aether_protocol.ports.wire import ERROR, TaskResult
-from aether_protocol.scheduler.commands import LogEntry
+from aether_protocol.scheduler.commands import Continue, LogEntry
 from aether_protocol.scheduler.events import (
     MOST_DEATHS,
     AttemptLost,
@@ -65,7 +68,7 @@ from aether_protocol.scheduler.events import (
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, under_way
 from aether_protocol.scheduler.timing import SECOND, duration_text
 
-TURN_EVENTS: Final = 128
+TURN_EVENTS: Final = 256
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
 
 _log = logging.getLogger("aether_protocol")
@@ -88,6 +91,10 @@ class RunLoop:
     ) -> None:
         self.runs: dict[str, ActiveRun] = {}
         self.observers = observers
+        self._drivers = Drivers(store.appends_at_once, self._has_work)
+        self._wake = self._drivers.wake
+        self._several = self._drivers.most > 1  # appends may be on their way at once
+        self._unstored = Unstored()
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
         keeper.wake = self._wake
@@ -108,8 +115,6 @@ class RunLoop:
         self._inbox: deque[Entry] = deque()
         self._ended: deque[ActiveRun] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._parked: asyncio.Future[None] | None = None  # the loop waits for work on this
-        self._at_rest: list[asyncio.Future[None]] = []  # who waits for the loop to park
 
     # --- life ---
 
@@ -117,7 +122,7 @@ class RunLoop:
         self.reports.start()
         for broker in self._brokers:
             broker.start(self.reports)
-        self._task = asyncio.create_task(self._drive(), name="aether-driver")
+        self._task = asyncio.create_task(self._drivers.run(self._drive, self._broke), name="aether-driver")
         referring = Passivated(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
         self.releases.start(referring)
         if self._passivation is not None:
@@ -227,7 +232,7 @@ class RunLoop:
 
     def _put(self, run: ActiveRun, event: Event | None, reply: Reply | None) -> None:
         self._inbox.append((run, event, reply))
-        if self._parked is not None:
+        if self._drivers.parked:
             self._wake()
 
     async def catch_up(self) -> None:
@@ -248,14 +253,12 @@ class RunLoop:
     def busy(self) -> bool:
         """Whether the loop has work, or an answer from outside waits for a provider."""
         waking = self._passivation is not None and self._passivation.busy
-        return (self._drives and (bool(self._inbox) or self._parked is None)) or self.outside.busy or waking
+        return (self._drives and (bool(self._inbox) or not self._drivers.resting)) or self.outside.busy or waking
 
     async def quiet(self) -> None:
         """Return once the loop waits for work and no answer waits."""
-        if self._drives and (self._inbox or self._parked is None):
-            future = asyncio.get_running_loop().create_future()
-            self._at_rest.append(future)
-            await future
+        if self._drives and (self._inbox or not self._drivers.resting):
+            await self._drivers.rest()
         await self.outside.quiet()
         if self._passivation is not None:
             await self._passivation.quiet()
@@ -300,85 +303,86 @@ class RunLoop:
 
     # --- the loop ---
 
-    def _wake(self) -> None:
-        if self._parked is not None and not self._parked.done():
-            self._parked.set_result(None)
+    def _has_work(self) -> bool:
+        passivation = self._passivation
+        return bool(
+            (self._inbox or self._unstored.ready or self.keeper.due or self.logs.due)
+            or (self.deliveries.due and not self.deliveries.flushing)
+            or (passivation is not None and passivation.due)
+        )
+
+    def _broke(self, error: Exception) -> None:
+        _log.error("the driver broke", exc_info=error)
+        for run in list(self.runs.values()):
+            if not run.over:
+                self.abandon(run, error)
 
     async def _drive(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                passivation = self._passivation
-                while (
-                    (self._inbox or self.keeper.due or self.logs.due or self.deliveries.due)
-                    or (passivation is not None and passivation.due)
-                ):
-                    if self.keeper.due:
+        drivers, passivation = self._drivers, self._passivation
+        while True:
+            while not drivers.closed and (self._inbox or self._has_work()):
+                if self.keeper.due:
+                    async with drivers.alone():
                         self._follow_clock()
                         await self.releases.work()
                         await self.keeper.work(self)
-                    if self.logs.due:
-                        await self.logs.save()
-                    await self._turn()
-                    if self.deliveries.due:
-                        await self.deliveries.flush()
-                    if passivation is not None and passivation.due:
+                if self.logs.due:
+                    await self.logs.save()
+                await self._turn()
+                if self.deliveries.due:
+                    await self.deliveries.flush()
+                if passivation is not None and passivation.due and not drivers.closed:
+                    async with drivers.alone():
                         await passivation.work()
-                    if self._inbox:
-                        await asyncio.sleep(0)
-                self._timers.tidy()
-                for future in self._at_rest:
-                    if not future.done():
-                        future.set_result(None)
-                self._at_rest.clear()
-                self._parked = loop.create_future()
-                await self._parked
-                self._parked = None
-        except Exception as error:
-            _log.exception("the driver broke")
-            for run in list(self.runs.values()):
-                if not run.over:
-                    self.abandon(run, error)
-        finally:
-            self._parked = None
-            for future in self._at_rest:
-                if not future.done():
-                    future.set_result(None)
+                if self._inbox:
+                    await asyncio.sleep(0)
+            self._timers.tidy()
+            await drivers.park()
 
     async def _turn(self) -> None:
         """At most TURN_EVENTS events: handle what is there, store, carry out, and so on while all that is there still fits: one
         append for what came together costs less than two."""
-        inbox = self._inbox
+        inbox, unstored, drivers, several = self._inbox, self._unstored, self._drivers, self._several
         left = TURN_EVENTS
-        while inbox and (left == TURN_EVENTS or len(inbox) <= left):
+        while (inbox or unstored.ready) and (left == TURN_EVENTS or len(inbox) <= left) and not drivers.closed:
             count = min(len(inbox), left)
             left -= count
-            touched, replies = self._handle(count)
-            if self.logs.pending:
-                await self.logs.save()
+            touched = self._handle(count)
             if touched:
-                batch = [_append(run) for run in touched if run.error is None]
+                waiting: Sequence[ActiveRun] = ()
                 try:
-                    refusals = await self._store.runs.append(batch)
+                    if self.logs.pending or self.logs.saving:
+                        await drivers.storing(self.logs.save())
+                    loads = {run: _append(run) for run in touched if run.error is None}
+                    writes = self._store.runs.append(list(loads.values()))
+                    if several:
+                        _continue(loads, inbox)
+                        writes = drivers.storing(writes)
+                    refusals = await writes
                 except Exception as error:  # the states are ahead of the log now: no engine may continue from them
                     for run in touched:
                         self.abandon(run, error)
                 else:
-                    waiting = self._stored(touched, refusals)
-                    if self.deliveries.due:
-                        await self.deliveries.flush()
+                    waiting = self._stored(loads, refusals)
+                if several:
+                    unstored.settle(touched)
+                    if unstored.ready:
+                        await drivers.pass_on()
+                if self.deliveries.due:
+                    await self.deliveries.flush()
+                if not several:
                     for run in waiting:
                         inbox.append((run, Continued(NO_TIME, "driver"), None))
-            for run, reply, refused in replies:
-                acknowledge(run, reply, refused)
+            if unstored.replies:
+                unstored.reply()
 
-    def _handle(self, count: int) -> tuple[list[ActiveRun], list[tuple[ActiveRun, Reply, str | None]]]:
-        """Let the machines handle the next `count` entries of the inbox. Returns the runs that have entries to store, and the
-        replies to be given after that, each with the reason of a refusal."""
-        next_entry, passivation = self._inbox.popleft, self._passivation
+    def _handle(self, count: int) -> list[ActiveRun]:
+        """Let the machines handle the next `count` entries of the inbox. Returns the runs that have entries to store, and none
+        on their way; the replies are given after that."""
+        next_entry, passivation, unstored = self._inbox.popleft, self._passivation, self._unstored
         now = self._follow_clock()
-        touched: list[ActiveRun] = []
-        replies: list[tuple[ActiveRun, Reply, str | None]] = []
+        several = self._several
+        touched = unstored.begin() if several else []
         for _ in range(count):
             run, event, reply = next_entry()
             refused = None
@@ -393,28 +397,28 @@ class RunLoop:
                     self.abandon(run, error, blamed=True)
                 else:
                     if step.facts:
-                        if not run.steps:
+                        if not run.steps and (not several or unstored.touch(run)):
                             touched.append(run)
                         run.steps.append(step)
                     refused = step.refused
             if reply is not None:
-                replies.append((run, reply, refused))
-        return touched, replies
+                unstored.promise(run, reply, refused)
+        return touched
 
-    def _stored(self, touched: Sequence[ActiveRun], refused: Mapping[str, AetherError]) -> Sequence[ActiveRun]:
-        """The entries of these runs are in the store, but for those that it refused: report and carry them out. Returns
+    def _stored(self, loads: Mapping[ActiveRun, RunAppend], refused: Mapping[str, AetherError]) -> Sequence[ActiveRun]:
+        """What was appended to these runs is in the store, but for those that it refused: report and carry it out. Returns
         the runs that have more to start."""
         if refused:
-            for run in touched:
+            for run in loads:
                 if run.id in refused:
                     self.abandon(run, refused[run.id])
         todo: list[tuple[ActiveRun, list[LogEntry]]] = []
         observers = self.observers
         observed = observers.wanted
-        for run in touched:
+        for run, load in loads.items():
             if run.error is not None:
                 continue
-            steps, run.steps = run.steps, []
+            steps = load.steps
             run.stored = steps[-1].seq
             todo.append((run, steps))
             if observed:
@@ -423,7 +427,7 @@ class RunLoop:
                 for stream in run.streams:
                     for step in steps:
                         stream(step)
-            if run.pause_waiters and run.paused:
+            if run.pause_waiters and run.paused and not run.steps:
                 run.wake(run.pause_waiters)
         try:
             return self._commands.carry_out(todo)
@@ -471,16 +475,23 @@ class RunLoop:
             if self.runs.get(oldest.id) is oldest:
                 del self.runs[oldest.id]
 
+def _continue(loads: Mapping[ActiveRun, RunAppend], inbox: deque[Entry]) -> None:
+    """Let the runs go on that have more to start: the next tasks are started while these steps are on their way."""
+    for run, load in loads.items():
+        if any(step.commands and type(step.commands[-1]) is Continue for step in load.steps):
+            inbox.append((run, Continued(NO_TIME, "driver"), None))
+
 def _append(run: ActiveRun) -> RunAppend:
-    """What is to be stored of a run."""
+    """Take what is to be stored of a run."""
     state = run.state
     snapshot = run.snapshot() if run.snapshots is not None and run.snapshots.take(state) else None
     row = run.row_to_store(always=snapshot is not None)
+    steps, run.steps = run.steps, []
     append = RunAppend(
-        run.id, run.stored, run.steps, state.leaves_ended, row, snapshot, token=run.token, closed=state.closed
+        run.id, run.stored, steps, state.leaves_ended, row, snapshot, token=run.token, closed=state.closed
     )
     if run.names_artifacts:
-        append.artifacts = named_in(run.steps)
+        append.artifacts = named_in(steps)
     return append
 
 def _severity(error: AetherError) -> Severity:

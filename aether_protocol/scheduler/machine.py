@@ -26,7 +26,7 @@ from aether_protocol.scheduler.transitions import CANCELLED, CREATED, RUNNING, T
 TASK: Final = Kind.TASK
 
 # Children that one step starts: it bounds what an event costs, and an entry still has enough in it to pay for its commit.
-START_LIMIT: Final = 64
+START_LIMIT: Final = 128
 
 
 class Machine(StepBuilder):

@@ -67,6 +67,7 @@ class GatedStore:
         self.durable = inner.durable
         self.tier = inner.tier
         self.file = inner.file
+        self.appends_at_once = inner.appends_at_once
         self.runs: RunStore = self._gated("runs")
         self.leases: LeaseStore = self._gated("leases")
         self.mailbox: MailboxStore = self._gated("mailbox")

@@ -31,10 +31,10 @@ FAULTS = (
         "stored",
         "commands go out before their step is stored",
         DRIVER,
-        '        batch = [_append(run) for run in touched if run.error is None]\n',
-        '        batch = [_append(run) for run in touched if run.error is None]\n'
-        '        self._commands.carry_out([(run, list(run.steps)) for run in touched if run.error is None])\n'
-        '        await self.deliveries.flush()\n',
+        '                    writes = self._store.runs.append(list(loads.values()))\n',
+        '                    writes = self._store.runs.append(list(loads.values()))\n'
+        '                    self._commands.carry_out([(run, list(load.steps)) for run, load in loads.items()])\n'
+        '                    await self.deliveries.flush()\n',
     ),
     Fault(
         "stored",
@@ -51,7 +51,7 @@ FAULTS = (
         '                    for run in touched:\n'
         '                        self.abandon(run, error)\n',
         '                except Exception:\n'
-        '                    self._stored(touched, {})\n',
+        '                    self._stored(loads, {})\n',
     ),
     Fault(
         "time",
@@ -528,8 +528,33 @@ FAULTS = (
         "requests",
         "a request is told to be done before it is stored",
         DRIVER,
-        '                replies.append((run, reply, refused))\n',
-        '                give(run, reply, refused)\n',
+        '                unstored.promise(run, reply, refused)\n',
+        '                from aether_protocol.engine.inbox import acknowledge\n'
+        '                acknowledge(run, reply, refused)\n',
+    ),
+    Fault(
+        "requests",
+        "a reply does not wait for what other runs have on its way",
+        "engine/unstored.py",
+        "            oldest = min(self._since.values(), default=self._round + 1)\n",
+        "            oldest = self._round + 1\n",
+        tests="tests/unit/engine/test_appends_at_once.py",
+    ),
+    Fault(
+        "stored",
+        "a second append of a run goes out beside the first",
+        "engine/unstored.py",
+        "        if run in self._since:\n",
+        "        if run in self._next:\n",
+        tests="tests/unit/engine/test_appends_at_once.py",
+    ),
+    Fault(
+        "leases",
+        "a lease is renewed while appends are on their way",
+        "engine/drivers.py",
+        "            if len(self.parked) < self.most - 1:\n",
+        "            if len(self.parked) < 0:\n",
+        tests="tests/unit/engine/test_appends_at_once.py",
     ),
     Fault(
         "requests",

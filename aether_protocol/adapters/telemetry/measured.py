@@ -29,6 +29,7 @@ class Measured:
         self.durable = store.durable
         self.tier = store.tier
         self.file = store.file
+        self.appends_at_once = store.appends_at_once
         facets = {name: MeasuredFacet(getattr(store, name), name, meter, now) for name in FACETS}
         self.runs: Any = _MeasuredRuns(store.runs, "runs", meter, now)
         self.leases: Any = facets["leases"]

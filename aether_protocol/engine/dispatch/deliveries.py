@@ -60,8 +60,8 @@ class EngineSite:
 
 
 class Deliveries:
-    """`waiting` counts what is in the queues. `due`: there is something to `flush`; `wake`
-    wakes the loop. `on_lost` gets what a broken broker may have lost. `site` carries out what the engine does itself."""
+    """`waiting` counts what is in the queues. `due`: there is something to `flush`, and `flushing`: it is at it; `wake` wakes
+    the loop. `on_lost` gets what a broken broker may have lost. `site` carries out what the engine does itself."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Deliveries:
         site: EngineSite | None = None,
     ) -> None:
         self.due = False
+        self.flushing = False
         self._broker = broker
         self._site = site
         self._own: list[Delivery] = []  # for the engine's own site, which takes all of it
@@ -141,7 +142,16 @@ class Deliveries:
     # --- the broker ---
 
     async def flush(self) -> None:
-        """Stop what is not wanted, then dispatch what there is room for."""
+        """Stop what is not wanted, then dispatch what there is room for; one flush at a time."""
+        if self.flushing:
+            return
+        self.flushing = True
+        try:
+            await self._flush()
+        finally:
+            self.flushing = False
+
+    async def _flush(self) -> None:
         self.due = False
         if self._own_stops or self._own:
             await self._carry_out()

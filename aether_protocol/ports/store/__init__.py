@@ -70,11 +70,13 @@ FACETS: Final = (  # that every store has
 class Store(Protocol):
     """All facets. `durable`: what is written survives this process, and others may read and write it too. `tier` is how new
     runs are kept, `file` where the store lies on this machine (None: it has no file). `schedules` is None where a store keeps
-    none."""
+    none. `appends_at_once`: so many appends of different runs an engine may have on their way, because they are waited for; of
+    a store that answers at once it is 1."""
 
     durable: bool
     tier: str
     file: Path | None
+    appends_at_once: int
     runs: RunStore
     leases: LeaseStore
     mailbox: MailboxStore

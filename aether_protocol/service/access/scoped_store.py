@@ -64,6 +64,7 @@ class ScopedStore:
         self.durable = inner.durable
         self.tier = inner.tier
         self.file: Path | None = inner.file
+        self.appends_at_once = inner.appends_at_once
         runs = _ScopedRuns(inner, scope)
         self.runs: RunStore = runs
         self.leases: LeaseStore = _ScopedLeases(inner, runs)

@@ -25,7 +25,7 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedClock
 from aether_protocol.testing.gate import GatedStore
-from aether_protocol.testing.simulation.chaos import Chaos
+from aether_protocol.testing.simulation.chaos import Chaos, fraction
 from aether_protocol.testing.simulation.local_broker import broker_of
 from aether_protocol.testing.simulation.workers import SECOND, BrokerProcess, SimWorkers
 
@@ -83,6 +83,7 @@ class ProcessOptions(Struct, frozen=True):
     faulty: bool = True
     snapshot_steps: int = 20
     passivate_after_s: float | None = None
+    appends: int = 1
     broker: Callable[[BrokerProcess], Broker] | None = None
     secrets: Sequence[SecretProvider] | None = None
 
@@ -101,10 +102,13 @@ class Process:
         self._chaos: Chaos = workers.chaos
         self._world_clock = clock
         self._witness = watch
+        self._seed = workers.seed
         self._reachable_at = 0
         self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._latencies = 0  # that were chosen so far
         self.store: Store = GatedStore(store, self)
+        self.store.appends_at_once = machine.appends
         self.engine = RunEngine(
             store=self.store,
             broker=machine.broker(self)
@@ -154,13 +158,26 @@ class Process:
                 await self._before()
             elif name in _READS and not self.closing and self._chaos.strikes("read-refused"):
                 raise PortError("the disk reports an error")
+            await self._travel()
             given = await call()
             self._tell(name, arguments, given)
+            await self._travel()
             if writes:
                 self._after()
             return given
         except _KilledError:
             return await self._end(name)
+
+    async def _travel(self) -> None:
+        """Let a message to the store, or its answer, take its time: none, some rounds of the loop, or milliseconds."""
+        if self.store.appends_at_once > 1 and not self.closing:
+            self._latencies += 1
+            chance = fraction(self.number, self._latencies, self._seed)
+            if chance < 0.3:
+                await self._world_clock.sleep(chance / 100)
+            for _ in range(int(chance * 10) - 3):
+                await asyncio.sleep(0)
+            self._must_live()
 
     def _must_live(self) -> None:
         if self.dead:

@@ -107,7 +107,11 @@ class CronWorld(BaseWorld):
         clock = ManualClock()
         store = SimMemoryStore(played.tier, clock.now)
         chaos = Chaos(played.seed, played.strength, played.without)
-        machine = ProcessOptions(snapshot_steps=5 + played.seed % 20, passivate_after_s=(0.0, None)[played.seed % 2])
+        machine = ProcessOptions(
+            snapshot_steps=5 + played.seed % 20,
+            passivate_after_s=(0.0, None)[played.seed % 2],
+            appends=(1, 4)[played.seed // 2 % 2],
+        )
         super().__init__(clock, store, chaos, played.seed, survive=played.survive, machine=machine)
         self.scenario = played
         self.plan: Plan = compile_value(_document(played.tasks))

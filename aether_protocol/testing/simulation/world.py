@@ -98,6 +98,7 @@ def scenario(seed: int) -> Scenario:
     )
 
 
+_APPENDS: Final = (1, 4)  # at once: a store that answers at once, and one that is waited for
 _THRESHOLDS: Final = (0.0, None, 3.0)  # seconds that a run waits before it is passivated
 
 
@@ -115,6 +116,7 @@ class World(BaseWorld):
             played.tier != SNAPSHOT,
             snapshot_steps=5 + played.seed % 20,
             passivate_after_s=_THRESHOLDS[played.seed % len(_THRESHOLDS)],
+            appends=_APPENDS[played.seed // 2 % 2],
         )
         super().__init__(clock, store, chaos, played.work, survive=played.survive, machine=machine)
         self.scenario = played

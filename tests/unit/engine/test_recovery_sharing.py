@@ -16,6 +16,7 @@ from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import SNAPSHOT, RunQuery
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.scheduler.facts import AttemptRepeated
+from aether_protocol.scheduler.machine import START_LIMIT
 from aether_protocol.service import client_of
 from aether_protocol.testing.harness import Cluster, run_on, succeed
 from aether_protocol.testing.settling import settled
@@ -167,7 +168,7 @@ def test_what_is_cancelled_at_its_recovery_starts_nothing_more(tmp_path: Path, l
 
     async def body(cluster: Cluster) -> None:
         engine = await cluster.start()
-        many = [task(f"t{number}", "sleep", {"duration": "60s"}) for number in range(100)]
+        many = [task(f"t{number}", "sleep", {"duration": "60s"}) for number in range(START_LIMIT + 36)]
         run = await engine.submit(plan(dag(*many, task("z", after=(0,)))))
         await cluster.pass_time(1)
         await cluster.kill(engine)

@@ -19,7 +19,7 @@ from aether_protocol.scheduler import commands as c
 from aether_protocol.scheduler import events as e
 from aether_protocol.scheduler.attempts import TaskResult
 from aether_protocol.scheduler.invariants import check
-from aether_protocol.scheduler.machine import Machine
+from aether_protocol.scheduler.machine import START_LIMIT, Machine
 from aether_protocol.scheduler.snapshot import restore, snapshot
 from aether_protocol.scheduler.state import RunState
 
@@ -177,7 +177,7 @@ def test_a_cancel_costs_what_it_ends(shape: Callable[[int], Plan]) -> None:
 def test_the_laws_are_checked_without_a_walk_along_the_queue_for_each_container() -> None:
     machine = Machine(opened_at_once(300))
     machine.handle(e.Submitted(0, e.RunHeader("r", 0, None, {}, {}, 1), "test"))
-    for _ in range(5):
+    for _ in range(300 // START_LIMIT + 1):
         machine.handle(e.Continued(0, "test"))
     walks: list[int] = []
 
@@ -194,7 +194,8 @@ def test_the_laws_are_checked_without_a_walk_along_the_queue_for_each_container(
 
 
 def test_what_a_container_had_queued_further_down_does_not_start_after_its_end() -> None:
-    loops = [{"name": name, "body": "work", "items": list(range(100)), "concurrency": 0} for name in ("stays", "late")]
+    items = list(range(START_LIMIT + 36))
+    loops = [{"name": name, "body": "work", "items": items, "concurrency": 0} for name in ("stays", "late")]
     calls = [{"name": "first", "template": "stays"}, {"name": "second", "template": "late", "timeout": "1s"}]
     plan = plan_of({"dag": {"name": "main", "tasks": calls, "failFast": False}}, *({"loop": one} for one in loops), WORK)
     machine = Machine(plan)

@@ -372,6 +372,7 @@ class MemoryStore:
         runs.forget += [mailbox.forget, logs.forget]
         self._memory_runs = runs
         self.durable = tier != MEMORY
+        self.appends_at_once = 1
         self.tier = tier
         self.file: Path | None = None
         self.runs: RunStore = runs

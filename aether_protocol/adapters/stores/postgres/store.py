@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DURABILITIES: Final = ("full", "normal")
 SCHEMA: Final = "aether"
 PATIENCE_S: Final = 15.0
+APPENDS: Final = 4  # on their way at once; there are connections for twice as many statements
 
 
 class PostgresStore(SqlFacets):
@@ -43,6 +44,7 @@ class PostgresStore(SqlFacets):
         self._dialect = dialect = PostgresDialect(self.connections, now, self._changed)
         super().__init__(dialect, tier)
         self.file: Path | None = None
+        self.appends_at_once = APPENDS
         self._session = StoreSession(self.connections, f"aether {target.schema}", lambda owner: dialect.key(f"owner {owner}"))
         self.runs: RunStore = PostgresRuns(dialect, self.records)
         self._leases = PostgresLeases(dialect, SqlLeases(dialect, self.records.forget), self._session)

@@ -59,6 +59,7 @@ class SqlFacets:
         require_tier(tier)
         self.durable = True
         self.tier = tier
+        self.appends_at_once = 1
         self.records = RunRecords(database, tier)
         self._sql = database
         self._mailbox = SqlMailbox(database)
