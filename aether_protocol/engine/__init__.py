@@ -24,7 +24,7 @@ Reading is not the engine's affair: `service` and `views` read rows and records 
 Modules by role:
 
     door        api, driven, submission
-    loop        loop, drivers, unstored, active_run, inbox, timers
+    loop        loop, drivers, active_run, inbox, timers
     attempts    dispatch
     ownership   leases, mailbox, recovery, snapshots, passivation, shares, releases
     outside     outside, observers, logs, stream

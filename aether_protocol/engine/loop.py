@@ -23,7 +23,7 @@ from aether_protocol.engine.dispatch.deliveries import Deliveries, EngineSite
 from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.dispatch.late_results import LateResults
 from aether_protocol.engine.dispatch.reports import Reports
-from aether_protocol.engine.drivers import Drivers
+from aether_protocol.engine.drivers import Drivers, Unstored
 from aether_protocol.engine.inbox import (
     NO_TIME,
     Answer,
@@ -42,7 +42,6 @@ from aether_protocol.engine.passivation import Passivated, Passivation
 from aether_protocol.engine.recovery import secret_references
 from aether_protocol.engine.releases import RunReleases
 from aether_protocol.engine.timers import Timers
-from aether_protocol.engine.unstored import Unstored
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
 from aether_protocol.execution.masking import Masker
@@ -371,8 +370,7 @@ class RunLoop:
                 if self.deliveries.due:
                     await self.deliveries.flush()
                 if not several:
-                    for run in waiting:
-                        inbox.append((run, Continued(NO_TIME, "driver"), None))
+                    inbox += [(run, Continued(NO_TIME, "driver"), None) for run in waiting]
             if unstored.replies:
                 unstored.reply()
 

@@ -535,7 +535,7 @@ FAULTS = (
     Fault(
         "requests",
         "a reply does not wait for what other runs have on its way",
-        "engine/unstored.py",
+        "engine/drivers.py",
         "            oldest = min(self._since.values(), default=self._round + 1)\n",
         "            oldest = self._round + 1\n",
         tests="tests/unit/engine/test_appends_at_once.py",
@@ -543,7 +543,7 @@ FAULTS = (
     Fault(
         "stored",
         "a second append of a run goes out beside the first",
-        "engine/unstored.py",
+        "engine/drivers.py",
         "        if run in self._since:\n",
         "        if run in self._next:\n",
         tests="tests/unit/engine/test_appends_at_once.py",
