@@ -128,7 +128,7 @@ async def _passed_on(
     calls = WorkerCalls(parts, caller_of(request), authorization=authorization, was_forwarded=was_forwarded)
     way: Relay | ForwardedSession | None = calls.away(session) if session else None
     if way is None:
-        way = _broker(state).reports.elsewhere.relay(_delivery(request, state).work.run_id)
+        way = _broker(state).reports.relay(session, _delivery(request, state).work.run_id)
     if way is None:
         return None
     headers = {name: request.headers[name] for name in _PASSED if name in request.headers}

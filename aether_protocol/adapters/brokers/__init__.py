@@ -25,7 +25,7 @@ memory.
 Modules by role:
 
     this process       local
-    workers            workers, tokens, worker_reports, worker_results, worker_logs, elsewhere, spilling
+    workers            workers, tokens, worker_reports, worker_results, worker_logs, log_gate, elsewhere, spilling
     what fits          executor_variants
     what is shown      fleet_view, pools
     other engines      celery, dask, futures, endings, nats, unserved

@@ -28,8 +28,13 @@ class RelayedAnswer(Struct):
 class Relay(Protocol):
     """The way to one server, for what workers of this one have of its runs."""
 
-    async def report(self, session: str, report: WorkReport) -> Receipt:
-        """Pass on what a session reported. What did not reach the other server is in no part of the answer."""
+    @property
+    def session(self) -> str:
+        """The session that this server has there; empty: none now."""
+        ...
+
+    async def report(self, session: str, report: WorkReport) -> Receipt | None:
+        """Pass on what a session reported; None: it did not arrive, as far as is known."""
         ...
 
     async def secrets(self, request: SecretRequest) -> SecretAnswer:

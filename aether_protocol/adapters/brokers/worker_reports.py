@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec.structs import replace
+
 from aether_protocol.adapters.brokers.elsewhere import Elsewhere, NowhereElse, Relay, joined, parted
+from aether_protocol.adapters.brokers.log_gate import LogGate, Way
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.adapters.brokers.worker_results import WorkerResults, serves
@@ -52,6 +55,7 @@ class WorkerReports:
         self._logs = logs
         self._results = results
         self._clock = clock
+        self._gate = LogGate()
 
     async def take(
         self, name: str, report: WorkReport, namespaces: frozenset[str] | None, *, in_session: bool
@@ -64,14 +68,34 @@ class WorkerReports:
             namespaces: those that it may serve; None: all.
             in_session: whether the session is there; else results alone count.
         """
+        if not self._is_of_worker(name):
+            return await self._take(name, report, namespaces, in_session=in_session)
+        if report.logs:
+            report = replace(report, logs=self._gate.admit(name, report.logs, self._way_of))
         own, parts = parted(report, self._tokens, self.elsewhere)
         if report == _NOTHING:  # what is stored of logs?
             parts = [(relay, report) for relay in self.elsewhere.logged(name)]
-        if not parts:
-            return await self._take(name, own, namespaces, in_session=in_session)
         answers = [self._take(name, own, namespaces, in_session=in_session)]
         answers += [self._pass_on(name, relay, part, namespaces) for relay, part in parts]
-        return joined(await asyncio.gather(*answers))
+        receipt = joined(await asyncio.gather(*answers)) if parts else await answers[0]
+        self._gate.stored(name, receipt.logged)
+        return receipt
+
+    def relay(self, name: str, run_id: str) -> Relay | None:
+        """Return the way to the server that drives a run, for a session of a worker; None: this one looks after it itself."""
+        return self.elsewhere.relay(run_id) if self._is_of_worker(name) else None
+
+    def _way_of(self, token: str) -> Way:
+        """By which way logs of a delivery are stored now. A new session of this server there is a new one."""
+        holding = self._tokens.read(token)
+        relay = None if holding is None else self.elsewhere.relay(holding.ref.run_id)
+        return None if relay is None else (id(relay), relay.session)
+
+    def _is_of_worker(self, name: str) -> bool:
+        """Whether this is a session of a worker. What another server has passed on is not passed on again: each of two might
+        take the other one for the one that drives the run."""
+        session = self._fleet.state.sessions.get(name)
+        return session is not None and not session.via
 
     async def _take(
         self, name: str, report: WorkReport, namespaces: frozenset[str] | None, *, in_session: bool
@@ -115,6 +139,9 @@ class WorkerReports:
         self._begun(name, passed, [])
         self._ended(name, self._tokens.read_all(one.token for one in results), passed, [])
         receipt = await relay.report(name, passed)
+        if receipt is None:
+            self._gate.failed(name, passed.logs)
+            receipt = Receipt()
         self._send(e.Recorded(self._clock.now(), self._tokens.read_all(receipt.recorded)))
         receipt.unknown += unknown
         return receipt

@@ -297,7 +297,7 @@ class WorkerBroker:
         delivery = self.live(name, request.token)
         if delivery is None:
             raise UsageError("the delivery is not one of this session")
-        relay = self.reports.elsewhere.relay(delivery.work.run_id)
+        relay = self.reports.relay(name, delivery.work.run_id)
         if relay is not None:
             return await relay.secrets(request)
         assignment = delivery.work.load

@@ -127,7 +127,7 @@ class PeerLink:
         self.owner = owner
         self.transport = transport
         self.vouched: dict[int, int] = {}
-        self.session = ""
+        self._session = ""
         self._hello = Hello(
             worker=name, build=__version__, protocols=[PROTOCOL_VERSION], executors=[], slots={}, instance=me
         )
@@ -176,9 +176,14 @@ class PeerLink:
                 await self.transport.leave(self.session)
         await self.close()
 
+    @property
+    def session(self) -> str:
+        """The session that this server has there; empty: none now."""
+        return self._session
+
     # --- Relay ------------------------------------------------------------------------------------------------------
 
-    async def report(self, session: str, report: WorkReport) -> Receipt:
+    async def report(self, session: str, report: WorkReport) -> Receipt | None:
         self._logs.sent(session, report)
         if not self.session:
             await self._wait(self._welcomed, SESSION_S)
@@ -201,7 +206,7 @@ class PeerLink:
             )
             if isinstance(error, SessionEndedError):
                 self._end_session()
-            return self._logs.take(session)
+            return None
         self._logs.stored(receipt)
         if receipt.stop:
             await self._source.stop(receipt.stop)
@@ -266,7 +271,7 @@ class PeerLink:
         self._hello.results = [token for token, _, is_over in held if is_over]
         self._hello.number += 1
         self._welcome = await self.transport.hello(self._hello)
-        self.session = self._welcome.session
+        self._session = self._welcome.session
         self._takes = self._received = 0
         self._unsent = WorkReport()  # an earlier session's: what is held says it
         self._vouch(held, sent)
@@ -288,7 +293,7 @@ class PeerLink:
         self.vouched = {one.number: until for _, one, _ in held}
 
     def _end_session(self) -> None:
-        self.session = ""
+        self._session = ""
         self._welcomed.clear()
         self._changed.set()
 

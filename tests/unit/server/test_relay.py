@@ -100,7 +100,7 @@ class OneServer:
         self.broker.start(self.ear)
         self.relays = Relays(
             self.broker,
-            town,
+            View(town, name),
             lambda row: Way(town, row.owner),
             lambda run_id: town.driver == name,
             me=row_of(name),
@@ -117,13 +117,14 @@ class OneServer:
 
 
 class Town:
-    """Servers of one store on one clock, and the store's word on who drives the run. It is their directory."""
+    """Servers of one store on one clock, and the store's word on who drives the run."""
 
     def __init__(self, *names: str) -> None:
         self.clock = ManualClock(0)
         self.stopping = asyncio.Event()
         self.serving: dict[str, asyncio.Future[Any]] = {}
         self.driver: str | None = names[0]
+        self.beliefs: dict[str, str] = {}
         self.cut: set[str] = set()
         self.is_store_away = False
         self.servers: dict[str, OneServer] = {}
@@ -144,16 +145,25 @@ class Town:
             await self.servers[name].spill.close()
             await self.servers[name].relays.close()
 
-    async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
-        if self.is_store_away:
-            raise PortError("away")
-        return {} if self.driver is None else {one: row_of(self.driver) for one in run_ids if one == RUN}
-
     async def pass_time(self, seconds: float) -> None:
         until = self.clock.now() + round(seconds * SECOND)
         await settle()
         while self.clock.step(until):
             await settle()
+
+
+class View:
+    """See `Directory`: what the store says to one server, which may believe it for a while when it has changed."""
+
+    def __init__(self, town: Town, name: str) -> None:
+        self.town = town
+        self.name = name
+
+    async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
+        if self.town.is_store_away:
+            raise PortError("away")
+        driver = self.town.beliefs.get(self.name, self.town.driver)
+        return {} if driver is None else {one: row_of(driver) for one in run_ids if one == RUN}
 
 
 def row_of(name: str) -> ServerRow:
@@ -325,6 +335,42 @@ def test_logs_reach_the_driving_server_and_are_acknowledged_by_it_alone() -> Non
     play(body)
 
 
+def piece(token: str, offset: int, text: str) -> LogReport:
+    return LogReport(token=token, stream="stdout", offset=offset, text=text)
+
+
+@pytest.mark.rule("RT-133")
+def test_no_piece_of_a_log_overtakes_one_that_did_not_arrive() -> None:
+    async def body(town: Town) -> None:
+        hand, token, _ = await taken_over(town)
+        await hand.report(logs=[piece(token, 0, "one ")])
+        town.cut.add("c")
+        await hand.report(logs=[piece(token, 4, "two ")])
+        town.cut.clear()
+        assert (await hand.report(logs=[piece(token, 8, "three ")])).logged == []
+        receipt = await hand.report(logs=[piece(token, 4, "two "), piece(token, 8, "three ")])
+        assert [one.stored for one in receipt.logged][-1] == 14
+        assert town.servers["c"].ear.logs == ["one ", "two ", "three "]
+
+    play(body)
+
+
+@pytest.mark.rule("RT-133")
+def test_where_the_run_changes_its_server_logs_come_again_from_what_is_acknowledged() -> None:
+    async def body(town: Town) -> None:
+        hand, token, _ = await taken_over(town)
+        await hand.report(logs=[piece(token, 0, "one ")])
+        town.cut.add("c")
+        await hand.report(logs=[piece(token, 4, "two ")])
+        town.driver = "d"
+        await town.pass_time(2)
+        assert (await hand.report(logs=[piece(token, 8, "three ")])).logged == []
+        await hand.report(logs=[piece(token, 4, "two "), piece(token, 8, "three ")])
+        assert town.servers["d"].ear.logs == ["two ", "three "]
+
+    play(body)
+
+
 def test_a_child_that_died_is_reported_as_blamed_and_a_returned_attempt_as_not() -> None:
     async def body(town: Town) -> None:
         hand, token, task = await taken_over(town)
@@ -461,6 +507,26 @@ def test_a_server_that_relays_and_is_gone_is_no_loss_where_its_worker_comes_back
             await town.pass_time(5)
             hand.beat(token)
         assert town.servers["c"].ear.losses == []
+        assert (await hand.report(results=[result(token, task)])).recorded == [token]
+
+    play(body)
+
+
+def test_two_servers_that_take_each_other_for_the_driving_one_pass_nothing_on_in_a_circle() -> None:
+    async def body(town: Town) -> None:
+        hand, token, task = await taken_over(town)
+        town.beliefs = {"b": "c", "c": "b"}
+        town.driver = "d"
+        for name in ("b", "c"):
+            town.servers[name].ear.acknowledges = False
+        town.servers["c"].broker.reports.elsewhere.wanted(RUN)
+        await town.pass_time(2)
+        reporting = asyncio.ensure_future(hand.report(results=[result(token, task)]))
+        await town.pass_time(3)
+        assert (await reporting).recorded == []
+        assert len(town.servers["c"].ear.results) == 1
+        town.beliefs = {}
+        await town.pass_time(3)
         assert (await hand.report(results=[result(token, task)])).recorded == [token]
 
     play(body)

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from aether_protocol.adapters.brokers.spilling import OfferBell
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
 from aether_protocol.errors import AetherError
@@ -51,6 +52,7 @@ class ServerSide(Protocol):
 
     clock: MachineClock
     broker: WorkerBroker
+    hear: Callable[[OfferBell], None]
 
     @property
     def refuses(self) -> bool:

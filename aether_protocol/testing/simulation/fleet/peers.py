@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
-from aether_protocol.adapters.brokers.spilling import TakeRequest
+from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.adapters.brokers.workers import take_from
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.ports.worker import BeatMessage, Hello, Orders, Receipt, SecretAnswer, SecretRequest, Welcome, WorkReport
 from aether_protocol.server.relay.relays import Relays, StoreDirectory
+from aether_protocol.server.relay.spill import Spill
 from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.testing.simulation.fleet.network import ANSWER_S, Network, Serve
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
@@ -57,6 +58,9 @@ class SimulatedLink:
     async def take(self, session: str, request: TakeRequest) -> Orders:
         raw = await self._ask("take", request, lambda broker, given: take_from(broker, session, given))
         return msgspec.json.decode(raw, type=Orders)
+
+    async def ring(self, bell: OfferBell) -> None:
+        await self._ask("offers", bell, lambda broker, given: self._peer.hear(given))
 
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
@@ -99,13 +103,25 @@ class ServerLife:
             recovered=lambda run_id: None,
             clock=fleet.clock,
         )
+        self.spill = Spill(
+            fleet.broker,
+            self.relays,
+            lambda: self.ownership.servers,
+            lambda peer: SimulatedLink(network, fleet, peer),
+            me=row,
+            clock=fleet.clock,
+        )
+        fleet.hear = self.spill.hear
         self._tasks: list[asyncio.Task[None]] = []
 
     async def serve(self) -> None:
         """Be one of the servers until `close`. Raises AetherError where the store does not take it in."""
         await self.ownership.begin()
-        self._tasks = [asyncio.create_task(one) for one in (self.relays.serve(asyncio.Event()), self._own())]
+        self._tasks = [asyncio.create_task(one) for one in self._loops()]
         await asyncio.gather(*self._tasks)
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        return [self.relays.serve(asyncio.Event()), self.spill.serve(asyncio.Event()), self._own()]
 
     async def _own(self) -> None:
         while True:
@@ -117,6 +133,7 @@ class ServerLife:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.spill.close()
         await self.relays.close()
 
 

@@ -5,11 +5,12 @@ Law: a dead server reports nothing and answers nothing. Its key is that of its s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from aether_protocol.adapters.brokers.spilling import OfferBell
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
@@ -92,6 +93,7 @@ class SimulatedFleet:
         self._host = host
         self._chaos = parts.chaos
         self.address = address
+        self.hear: Callable[[OfferBell], None] = lambda bell: None  # takes what other servers offer
         self.leaving = False  # it takes nothing any more
         self.cuts: set[int] = set()  # the servers that it does not reach, by address
         self.trouble_until = 0
