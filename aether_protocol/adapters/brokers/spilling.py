@@ -25,10 +25,11 @@ class NeedMessage(Struct, rename="camel", frozen=True):
     selector: str = ""
     prefer: str = ""
     slots: Slots = ((TASKS, 1),)
+    unfit: tuple[str, ...] = ()
 
     def as_need(self) -> Need:
         """Return it as the fleet has it."""
-        return Need(self.executor, self.pool, self.selector, self.prefer, tuple(sorted(self.slots)))
+        return Need(self.executor, self.pool, self.selector, self.prefer, slots=tuple(sorted(self.slots)), unfit=self.unfit)
 
 
 class WorkOffer(Struct, rename="camel", frozen=True):
@@ -64,7 +65,7 @@ def offers_of(fleet: FleetState, now: int) -> list[WorkOffer]:
         head = group.queue.peek(None, fleet.waiting.full)
         if head is None or now - head[1].at < fleet.settings.offer_after:
             continue
-        message = NeedMessage(need.executor, need.pool, need.selector, need.prefer, need.slots)
+        message = NeedMessage(need.executor, need.pool, need.selector, need.prefer, slots=need.slots, unfit=need.unfit)
         found.append((head[0], WorkOffer(message, len(group.queue), group.queue.namespaces())))
     found.sort(key=lambda one: one[0])  # type: ignore[arg-type,return-value]
     return [offer for _, offer in found[:MOST_OFFERS]]

@@ -27,7 +27,7 @@ from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
-from aether_protocol.fleet.work import Work, WorkerDelivery, work_of
+from aether_protocol.fleet.work import Need, Work, WorkerDelivery, work_of
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
 from aether_protocol.ports.clock import Clock, TimerHandle
@@ -448,9 +448,9 @@ def take_from(broker: WorkerBroker, name: str, request: TakeRequest) -> Orders:
     return orders
 
 
-def place_at(broker: WorkerBroker, items: Sequence[WorkItem]) -> None:
+def place_at(broker: WorkerBroker, items: Sequence[WorkItem], need: Need) -> None:
     """Let attempts of another server wait for workers of this one; `WorkerReports.elsewhere` has to know that it drives them.
-    What cannot be read, or is none of this store, is left out."""
+    What cannot be read, or is none of this store, is left out. `need`: what they ask of a worker, as that server knows it."""
     works: list[Work] = []
     now = broker.clock.now()
     for item in items:
@@ -460,7 +460,7 @@ def place_at(broker: WorkerBroker, items: Sequence[WorkItem]) -> None:
         except (WireError, ValueError):
             continue
         if holding is not None and holding.ref == work.ref:
-            work.number, work.load, work.wait_until = holding.number, item, None
+            work.number, work.load, work.wait_until, work.need = holding.number, item, None, need
             works.append(work)
     broker._send(e.Offered(now, works))
 

@@ -140,7 +140,7 @@ class Relays:
                 self._drivers[holding.ref.run_id] = row.owner
                 self._placed[holding.number] = _Placed(item.token, holding, now)
         if items:
-            place_at(self._broker, items)
+            place_at(self._broker, items, offer.need.as_need())
         return len(items)
 
     def _give_back(self, now: int) -> None:
