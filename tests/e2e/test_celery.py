@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aether_protocol import Engine
 from aether_protocol.adapters.brokers.celery.address import TASK, celery_app, read_address
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
@@ -295,5 +296,40 @@ def test_a_worker_that_ends_in_order_leaves_nothing_behind(tmp_path: Path, pool:
         assert await asyncio.to_thread(worker.wait, 40) == 0
         assert at.redis.command("KEYS", "aether:s:*") == b"*0\r\n"
         assert effects(tmp_path) == ["t0", "t1", "t2"]
+
+    on_place(tmp_path, body)
+
+
+def test_artifacts_go_through_a_repository_that_both_sides_name(tmp_path: Path) -> None:
+    kept = f"folder:{tmp_path}/shared"
+    made = {"name": "report", "path": "report.txt"}
+    tasks = [
+        {
+            "name": "make",
+            "executor": {"type": "script", "config": {"source": "echo figures > report.txt"}},
+            "outputs": {"artifacts": [made]},
+        },
+        {
+            "name": "read",
+            "dependencies": ["make"],
+            "arguments": {"artifacts": [{"name": "report", "from": "tasks.make.outputs.artifacts.report"}]},
+            "executor": {"type": "script", "config": {"source": "cat report.txt"}},
+            "inputs": {"artifacts": [made]},
+        },
+    ]
+    document = script("true")
+    document["spec"] = {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]}
+
+    async def body(at: CeleryPlace) -> None:
+        at.worker(AETHER_ARTIFACTS=kept)
+        async with Engine(store=f"sqlite:{tmp_path}/runs.db", broker=at.url, artifacts=kept) as engine:
+            run = await engine.submit(engine.plan(document))
+            report = await ended(engine, run, 60.0)
+            assert phase(report) == "Succeeded", report
+            assert await lines_of(engine, run) == ["figures"]
+        async with Engine(store="memory", broker=at.url) as engine:
+            report = await ended(engine, await engine.submit(engine.plan(document)), 60.0)
+            assert phase(report) == "Error"
+            assert "its workers do not reach where they are kept here" in str(report)
 
     on_place(tmp_path, body)

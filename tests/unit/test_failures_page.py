@@ -13,6 +13,22 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "failures.md"
 
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FILE::TEST, below tests/ unless it is published
+    "Redis stops, and is back": (
+        "e2e/test_celery.py::test_redis_that_is_away_for_less_than_the_lease_repeats_nothing",
+    ),
+    "Redis loses everything": (
+        "e2e/test_celery.py::test_redis_that_was_emptied_repeats_nothing_that_runs",
+        "unit/celery/test_table.py::test_a_worker_puts_back_what_it_has_where_redis_was_emptied",
+    ),
+    "a worker of Celery is killed": (
+        "e2e/test_celery.py::test_a_worker_that_dies_as_a_whole_is_replaced_after_its_lease",
+    ),
+    "a process of the pool of a Celery worker": (
+        "e2e/test_celery.py::test_the_death_of_a_process_is_heard_of_at_once",
+    ),
+    "Celery hands a message out twice": (
+        "e2e/test_celery.py::test_a_message_that_comes_twice_leads_to_one_attempt",
+    ),
     "NATS is killed or wiped": (
         "e2e/test_nats.py::test_nats_wiped_under_load_loses_nothing_and_repeats_nothing",
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.brokers.celery import log_reader
 from aether_protocol.adapters.brokers.celery.address import read_address
 from aether_protocol.adapters.brokers.celery.log_reader import LogReader
 from aether_protocol.adapters.brokers.celery.table import AttemptTable, LogPiece, log_call
@@ -83,6 +84,19 @@ def test_what_the_store_refuses_comes_again_before_what_follows_it() -> None:
         await until(lambda: len(store.texts) >= 4)
         assert store.texts == ["1", "2", "0", "1", "2"][: len(store.texts)]
 
+    on_log(body)
+
+
+def test_what_is_never_stored_does_not_lie_there_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(table: AttemptTable, reader: LogReader, store: Store) -> None:
+        store.refuses = 1000
+        await table.run([log_call(KEY, piece(0))])
+        reader.read(KEY)
+        await until(lambda: not reader._readers)
+        assert (store.refuses, await table.pieces(KEY, 0, 1)) == (1000 - 4, [])
+
+    monkeypatch.setattr(log_reader, "RETRY_S", 0.01)
+    monkeypatch.setattr(log_reader, "TRIES", 3)
     on_log(body)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from functools import partial
 from typing import Final
@@ -10,18 +11,23 @@ from typing import Final
 from aether_protocol.adapters.brokers.celery.table import AttemptTable, LogPiece, PieceName, RedisAwayError, cancel_all, ref_of
 from aether_protocol.ports.broker import LogPart, ResultSink
 
+_log = logging.getLogger("aether_protocol")
+
 MOST_TAKEN: Final = 256  # pieces of a task run that are on their way into the store
 RETRY_S: Final = 1.0
+TRIES: Final = 60  # then what is never stored is dropped: its run may be deleted
 
 
 class _Reader:
     """One log. `taken`: the pieces that lie in the table and are on their way into the store; `stored`: of how many of them the
-    store has said that it has them, from the first one on; `round` counts how often all has come anew."""
+    store has said that it has them, from the first one on; `round` counts how often all has come anew, `refused` how often
+    in a row without anything stored."""
 
     def __init__(self) -> None:
         self.taken: deque[PieceName] = deque()
         self.stored = 0
         self.round = 0
+        self.refused = 0
         self.again = asyncio.Event()
 
     def rewind(self, to: int = 0) -> None:
@@ -99,11 +105,17 @@ class LogReader:
     def _stored(reader: _Reader, turn: int) -> None:
         if turn == reader.round:
             reader.stored += 1
+            reader.refused = 0
             reader.again.set()
 
     @staticmethod
     def _lost(reader: _Reader, turn: int) -> None:
         """A piece was not stored: it comes again, with all that follows it."""
         if turn == reader.round:
-            reader.rewind(reader.stored)
+            reader.refused += 1
+            if reader.refused > TRIES:
+                _log.warning("a log that was not stored %d times is dropped", TRIES)
+                reader.round, reader.refused, reader.stored = reader.round + 1, 0, len(reader.taken)
+            else:
+                reader.rewind(reader.stored)
             asyncio.get_running_loop().call_later(RETRY_S, reader.again.set)
