@@ -172,6 +172,10 @@ class DrivenRuns:
         """Release so many runs soon, for other engines of the store to drive: fewer where no more can be (`releases`)."""
         self._loop.releases.ask(count)
 
+    def leave(self) -> None:
+        """Release all runs of which no attempt has begun: this engine is about to close, and there are others."""
+        self._loop.releases.leave()
+
     @property
     def lease_us(self) -> int | None:
         """How long the lease of the engine is, in microseconds; None: it has no end."""

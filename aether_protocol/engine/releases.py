@@ -18,6 +18,7 @@ from aether_protocol.engine.passivation import Passivated, Passivation, only_wai
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
+from aether_protocol.scheduler.transitions import RUNNING
 
 HELD_US: Final = 1_000_000  # at least, before a run moves on
 
@@ -42,6 +43,7 @@ class RunReleases:
         self._keeper = keeper
         self._passivation = passivation
         self._count = 0
+        self._leaves = False
         self._loop: Passivated
 
     def start(self, loop: Passivated) -> None:
@@ -54,12 +56,17 @@ class RunReleases:
             self._count = count
             self._keeper.check_mailbox()
 
+    def leave(self) -> None:
+        """Release all of which no attempt has begun, for this engine is about to close; what it claimed last, too."""
+        self._leaves = True
+        self._keeper.check_mailbox()
+
     async def work(self) -> None:
         """Release what was asked for."""
-        if not self._count:
+        if not (self._count or self._leaves):
             return
-        chosen = self._chosen(self._count)
-        self._count = 0
+        chosen = self._idle() if self._leaves else self._chosen(self._count)
+        self._count, self._leaves = 0, False
         for run in await self._saved(chosen):
             if self._passivation is not None:
                 self._passivation.forget(run)
@@ -72,6 +79,9 @@ class RunReleases:
         latest = self._clock.now() - HELD_US
         may = [run for run in self._loop.runs.values() if self._may_go(run) and run.since <= latest]
         return sorted(may, key=_order)[:count]
+
+    def _idle(self) -> Sequence[ActiveRun]:
+        return [run for run in self._loop.runs.values() if self._may_go(run) and not _has_begun(run)]
 
     def _may_go(self, run: ActiveRun) -> bool:
         """Whether nothing of the run is on its way here."""
@@ -92,6 +102,12 @@ class RunReleases:
             if run.id not in refused and run.snapshots is not None:
                 run.snapshots.count(run.state)
         return [run for run in runs if run.id not in refused and self._may_go(run)]
+
+
+def _has_begun(run: ActiveRun) -> bool:
+    """Whether an attempt is being carried out."""
+    nodes = run.state.nodes
+    return any(nodes[one.node].phase is RUNNING for one in run.open.values())
 
 
 def _order(run: ActiveRun) -> tuple[bool, int, int]:

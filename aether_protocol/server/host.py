@@ -401,7 +401,11 @@ class ServerHost:
         self.broker.pause()
         if worker is not None:
             worker.drain(self._settings.grace_s)
-        await asyncio.gather(*self._tasks)
+        release = asyncio.create_task(self.ownership.leave(), name="aether-release")
+        try:
+            await asyncio.gather(*self._tasks)
+        finally:
+            release.cancel()
 
     async def close(self) -> None:
         """Answer no more, release the runs, and close the store."""

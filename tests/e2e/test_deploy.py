@@ -46,9 +46,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port, self.second = _free_port(), _free_port()
         self.processes: list[subprocess.Popen[str]] = []
         self.said: list[str] = []
         self._listening: list[threading.Thread] = []
@@ -56,7 +54,9 @@ class Place:
     def start(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         """Start a command of a container."""
         given = [self._here(one) for one in arguments]
-        more = {name: self._here(value) for name, value in env.items()} | {"AETHER_HTTP_PORT": str(self.port)}
+        more = {name: self._here(value) for name, value in env.items()}
+        if "--http-port" not in arguments:
+            more["AETHER_HTTP_PORT"] = str(self.port)
         process = subprocess.Popen(
             [*AETHER, *given], env=environment(**more), cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL, text=True,
@@ -67,6 +67,7 @@ class Place:
 
     def _here(self, text: str) -> str:
         text = text.replace(":7234", f":{self.port}").replace("//aether:", "//localhost:")
+        text = re.sub(r"(^|:)7235$", rf"\g<1>{self.second}", text)
         return re.sub(r"^/(data|tls)/", rf"{self.folder}/\1/", text)
 
     def _listen(self, stream: Any) -> None:
@@ -98,6 +99,12 @@ class Place:
             listening.join()
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def place(folder: Path) -> Iterator[Place]:
     (folder / "data").mkdir()
@@ -121,22 +128,29 @@ def test_the_image_serves_by_default_and_carries_what_it_needs(tmp_path: Path) -
     assert "--token" in done.stderr
 
 
-def test_compose_runs_a_server_and_two_workers(tmp_path: Path) -> None:
+def test_compose_runs_two_servers_and_two_workers(tmp_path: Path) -> None:
     (compose,) = yaml("compose.yaml")
     services = dict(compose["services"])
-    server, database = services.pop("server"), services.pop("db")
+    servers, database = [services.pop(name) for name in ("server", "server-2")], services.pop("db")
     assert database["environment"]["POSTGRES_DB"] == database["environment"]["POSTGRES_USER"] == "aether"
     there = "postgres://aether@db/aether?artifacts=/data/"
-    assert any(there in word for word in server["command"])
+    assert all(any(there in word for word in server["command"]) for server in servers)
+    assert servers[1]["network_mode"] == "service:server", "and so is that of another server"
     with place(tmp_path) as here:
         url = f"{database_url()}&artifacts={here.folder}/data/"  # the server of the tests in place of that container
-        here.start([word.replace(there, url) for word in server["command"]], dict.fromkeys(server["environment"], TOKEN))
+        for server in servers:
+            here.start([word.replace(there, url) for word in server["command"]], dict.fromkeys(server["environment"], TOKEN))
         assert len(services) == 2
         for worker in services.values():
             assert worker["network_mode"] == "service:server", "an http:// address of another host is refused"
             here.start(worker["command"], dict.fromkeys(worker["environment"], TOKEN))
         wait_for(lambda: sum("connected to" in line for line in here.said) == 2, 40)
         here.carries_a_run_out("http")
+        here.port, here.second = here.second, here.port
+        here.carries_a_run_out("http")
+        answer = httpx.get(f"http://127.0.0.1:{here.port}/v1/servers", headers={"authorization": f"Bearer {TOKEN}"})
+        addresses = {f"http://127.0.0.1:{port}" for port in (here.port, here.second)}
+        assert {one["address"] for one in answer.json()["servers"]} == addresses
 
 
 def test_the_manifests_run_a_server_with_tls_and_workers_that_trust_it(tmp_path: Path) -> None:

@@ -163,10 +163,15 @@ def test_a_server_that_stops_gives_its_runs_to_the_others_at_once(tmp_path: Path
             return sum(one["runs"] for one in found) == 30 and max(one["runs"] for one in found) <= 11
 
         wait_for(shared, 30)
-        code, told = servers[0].end()
-        assert code == 0, told
-        took = wait_for(lambda: sum(one["runs"] for one in servers_of(servers[1].url)) == 30)
-        assert took < 2, "they were released, and no lease had to end"
+        slow = servers[0].submit("sleep 6; echo done")
+        wait_for(lambda: servers[0].call("GET", f"/runs/{slow}")["phase"] == "Running")
+        time.sleep(1)  # its attempt has begun
+        servers[0].process.send_signal(signal.SIGTERM)
+        took = wait_for(lambda: sum(one["runs"] for one in servers_of(servers[1].url) if not one["stopping"]) == 30)
+        assert took < 3, "they are released at once, while the task of the server's own worker ends"
+        assert servers[0].process.poll() is None
+        assert servers[0].process.wait(PATIENCE_S) == 0
+        assert result(servers[1].url, slow)["phase"] == "Succeeded"
         for run in runs:
             servers[1].call("POST", f"/runs/{run}/resume", {"task": "job"})
         assert {result(servers[2].url, run)["phase"] for run in runs} == {"Succeeded"}

@@ -6,11 +6,61 @@ from typing import Final
 
 from tests.mutation.faults import Fault
 
+OWNERSHIP: Final = "tests/unit/server/test_ownership.py"
+SHARES: Final = "tests/property/test_shares.py"
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
 FORWARDING: Final = "tests/unit/server/test_forwarding.py"
 
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "RT-148",
+        "a server may hold all runs",
+        "engine/shares.py",
+        "return share + share // SLACK",
+        "return open_runs",
+        tests=SHARES,
+    ),
+    Fault(
+        "RT-148",
+        "a server that is alone releases runs that none else is there for",
+        "engine/shares.py",
+        "if engines > 1 else 0",
+        "if engines > 0 else 0",
+        tests=SHARES,
+    ),
+    Fault(
+        "RT-148",
+        "a run moves on as soon as it has come",
+        "engine/releases.py",
+        "if self._may_go(run) and run.since <= latest]",
+        "if self._may_go(run)]",
+        tests=OWNERSHIP,
+    ),
+    Fault(
+        "RT-148",
+        "who waits for a run that has moved is given an error",
+        "service/local/context.py",
+        "return self.elsewhere and self.store.durable and self.driven(run_id) is None",
+        "return False",
+        tests=OWNERSHIP,
+    ),
+    Fault(
+        "RT-148",
+        "who follows a run that has moved sees its past again",
+        "service/local/runs.py",
+        "                    after = entry.seq\n",
+        "",
+        tests=OWNERSHIP,
+    ),
+    Fault(
+        "RT-148",
+        "a server that died is listed for ever",
+        "adapters/stores/sql/servers.py",
+        "JOIN owners ON owners.owner = servers.owner WHERE {COUNTS}\"",
+        "JOIN owners ON owners.owner = servers.owner WHERE ? <= ?\"",
+        tests="tests/contracts/test_stores_sqlite.py",
+    ),
     Fault(
         "artifacts by digest",
         "what came is kept, whatever it is",

@@ -22,6 +22,7 @@ class ServerRow(Struct, frozen=True):
         protocol: the newest worker protocol that it speaks.
         started_at: when it began (microseconds since the epoch).
         token: the SHA-256, in hexadecimal, of the token by which it shows its peers who it is.
+        stopping: it takes no more runs.
     """
 
     owner: str
@@ -32,6 +33,7 @@ class ServerRow(Struct, frozen=True):
     protocol: int = 0
     started_at: int = 0
     token: str = ""
+    stopping: bool = False
 
 
 class ServerStore(Protocol):

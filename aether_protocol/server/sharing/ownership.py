@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.shares import to_claim, to_release
@@ -24,6 +26,7 @@ from aether_protocol.ports.store.servers import FREE
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 
 LOOK_S: Final = 0.5  # between two looks: one that died is found within two
+LEAVE_S: Final = 0.1  # between two looks of a server that stops
 ALONE_S: Final = 2.0  # between two looks for runs that no engine drives, where there is no other server
 _RENEWALS: Final = 3  # of the row in a lease
 _SECOND: Final = 1_000_000
@@ -99,12 +102,22 @@ class RunOwnership:
             for run_id in await self._engine.recover(limit=limit):
                 self._recovered(run_id)
 
+    async def leave(self) -> None:
+        """Release what no attempt of is being carried out, again and again, until this is cancelled: the others claim it while
+        the tasks of this server end. Where there are none it stays, for the next one."""
+        self.row = replace(self.row, stopping=True)
+        with contextlib.suppress(PortError, BusyError):
+            await self._put()
+        while len(self.servers) > 1:
+            self._engine.driven.leave()
+            await asyncio.sleep(LEAVE_S)
+
     async def _limit(self) -> int | None:
         """How many free runs may be claimed now; None: all. What is above the share is released."""
         await self._renew()
-        before = {one.owner for one in self.servers}
+        before = {one.owner for one in self.servers if not one.stopping}
         self.servers = await self._store.servers.list()
-        owners = {one.owner for one in self.servers} | {self.row.owner}
+        owners = {one.owner for one in self.servers if not one.stopping} | {self.row.owner}
         now = self._clock.now()
         if len(owners) == 1:
             if self._claimed_at is not None and owners == before and now < self._claimed_at + ALONE_S * _SECOND:
@@ -118,10 +131,16 @@ class RunOwnership:
         first, self._claimed_at = self._claimed_at is None, now
         return to_claim(held, of_all, len(owners)) if counts.get(FREE) or first else 0
 
+    @property
+    def _lease(self) -> int | None:
+        return self._engine.driven.lease_us if self._store.durable else None
+
     async def _renew(self) -> None:
         """Keep the row, and with it the lease."""
-        lease = self._engine.driven.lease_us if self._store.durable else None
-        now = self._clock.now()
+        lease, now = self._lease, self._clock.now()
         if self._renewed_at is None or (lease is not None and now - self._renewed_at >= lease / _RENEWALS):
-            await self._store.servers.put(self.row, lease)
-            self._renewed_at = now
+            await self._put()
+
+    async def _put(self) -> None:
+        await self._store.servers.put(self.row, self._lease)
+        self._renewed_at = self._clock.now()

@@ -18,7 +18,7 @@ from aether_protocol.server.parts import parts_of
 
 class ServerBody(Struct, rename="camel", kw_only=True):
     """A server of the store. `address`: where the others reach it; `schema`: the newest of stores that it knows; `runs`: how
-    many it drives, those left out that only wait and are in no memory."""
+    many it drives, those left out that only wait and are in no memory; `stopping`: it takes no more."""
 
     name: str
     address: str
@@ -27,6 +27,7 @@ class ServerBody(Struct, rename="camel", kw_only=True):
     protocol: int
     started_at: str
     runs: int
+    stopping: bool
 
 
 class ServersBody(Struct, kw_only=True):
@@ -56,6 +57,7 @@ async def _body(servers: ServerStore) -> ServersBody:
             protocol=one.protocol,
             started_at=rfc3339(one.started_at),
             runs=counts.get(one.owner, 0),
+            stopping=one.stopping,
         )
         for one in await servers.list()
     ]

@@ -48,8 +48,11 @@ def ls(options: ServerListOptions) -> int:
     from aether_protocol.cli.render.table import show_table
 
     keys = ("name", "address", "version", "schema", "startedAt", "runs")
-    cells = [tuple(printable(str(one[key])) for key in keys) for one in found["servers"]]
-    show_table(("NAME", "ADDRESS", "VERSION", "SCHEMA", "STARTED", "RUNS"), cells, least=("STARTED", "SCHEMA"))
+    cells = [
+        (*(printable(str(one[key])) for key in keys), "stopping" if one["stopping"] else "serving")
+        for one in found["servers"]
+    ]
+    show_table(("NAME", "ADDRESS", "VERSION", "SCHEMA", "STARTED", "RUNS", "STATE"), cells, least=("STARTED", "SCHEMA"))
     if found["free"]:
         click.echo(f"{found['free']} runs that no server drives yet")
     return FINE
