@@ -70,6 +70,9 @@ class Fleet:
         state = self._state
         if state.young_until < 0:
             state.young_until = event.at + state.settings.reattach
+        if isinstance(event, e.Released):  # when their runs come back, it is another server that may have had their workers
+            for ref in event.refs:
+                self._asked.pop(ref, None)
         _RULES[type(event)](state, event)
         state.match(event.at)
         return self._state.take_commands()

@@ -22,7 +22,7 @@ from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.adapters.brokers.worker_reports import WorkerReports
 from aether_protocol.adapters.brokers.worker_results import WorkerResults, serves
 from aether_protocol.errors import UsageError
-from aether_protocol.execution.secrets import SecretBook, references_in
+from aether_protocol.execution.secrets import SecretBook, SecretsAwayError, references_in
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
@@ -291,7 +291,7 @@ class WorkerBroker:
         Raises:
             SessionOverError: the session is not known.
             UsageError: it does not have that delivery, or the delivery does not refer to one of them.
-            MissingSecretError: no provider has one, or none answered.
+            MissingSecretError: no provider has one, or none answered; or no server here gave the delivery out.
         """
         self._session(name)
         delivery = self.live(name, request.token)
@@ -301,9 +301,10 @@ class WorkerBroker:
         if relay is not None:
             return await relay.secrets(request)
         assignment = delivery.work.load
-        allowed = _references(assignment) if isinstance(assignment, TaskAssignment) else frozenset()
+        if not isinstance(assignment, TaskAssignment):  # its worker brought it along: another server knows to what it refers
+            raise SecretsAwayError("the server that gave this attempt out is gone, and with it to which secrets it refers")
         wanted = [(one.name, one.key) for one in request.secrets]
-        if not allowed.issuperset(wanted):
+        if not _references(assignment).issuperset(wanted):
             raise UsageError("the delivery does not refer to all of these secrets")
         texts = await self._secrets.texts(delivery.work.namespace, wanted)
         self._secrets.learn(delivery.work.run_id, texts)

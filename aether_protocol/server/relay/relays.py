@@ -16,7 +16,7 @@ from msgspec import Struct
 from aether_protocol.adapters.brokers.elsewhere import Relay
 from aether_protocol.adapters.brokers.spilling import WorkOffer
 from aether_protocol.adapters.brokers.workers import WorkerBroker, place_at, withdraw_from
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.fleet.events import Holding
 from aether_protocol.fleet.work import WorkerDelivery
 from aether_protocol.ports.clock import Clock
@@ -26,6 +26,7 @@ from aether_protocol.server.relay.link import LinkTransport, PeerLink
 _log = logging.getLogger("aether_protocol")
 
 LOOK_S: Final = 1.0  # between two looks at who drives the runs
+PATIENCE_S: Final = 2.0  # how long the store is waited for: what cannot be vouched for is stopped meanwhile
 IDLE_US: Final = 30_000_000  # how long a link without anything is kept
 PLACED_US: Final = 1_000_000  # for so long what came from another server waits for a worker here
 WANTED_US: Final = 10_000_000  # for so long the driver of a run is looked for of which a result came
@@ -36,7 +37,7 @@ KILLED: Final = 1.1  # leases before the other server takes the session for lost
 
 
 class Directory(Protocol):
-    """Raises PortError where the store does not answer."""
+    """Raises PortError, BusyError where the store does not answer."""
 
     async def drivers(self, run_ids: Iterable[str]) -> Mapping[str, ServerRow]:
         """By run, the server that drives it. Runs that no server drives, or that are unknown, are left out."""
@@ -207,14 +208,27 @@ class Relays:
         runs |= {one.holding.ref.run_id for one in self._placed.values()}
         drivers: Mapping[str, ServerRow] | None = {}
         if runs:
-            try:
-                drivers = await self._directory.drivers(sorted(runs))
-            except PortError:
-                drivers = None
+            drivers = await self._asked(sorted(runs))
         if drivers is not None:
             self._note(drivers, foreign, now)
         await self._guard(foreign)
         await self._end_idle()
+
+    async def _asked(self, runs: Sequence[str]) -> Mapping[str, ServerRow] | None:
+        """Who drives these runs; None: the store does not say so, or takes too long."""
+        asking = asyncio.ensure_future(self._directory.drivers(runs))
+        late = asyncio.Event()
+        alarm = self._clock.call_at(self._clock.now() + round(PATIENCE_S * _SECOND), late.set)
+        waiting = asyncio.ensure_future(late.wait())
+        try:
+            await asyncio.wait([asking, waiting], return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        except (PortError, BusyError):
+            return None
+        finally:
+            alarm.cancel()
+            asking.cancel()
+            waiting.cancel()
 
     def _foreign(self) -> list[WorkerDelivery]:
         """What workers here have of runs that this server does not drive."""
@@ -226,7 +240,9 @@ class Relays:
         ]
 
     def _note(self, drivers: Mapping[str, ServerRow], foreign: Sequence[WorkerDelivery], now: int) -> None:
-        others = {run_id: row for run_id, row in drivers.items() if row.owner != self._me.owner}
+        # A server that was at the address of this one is gone, though its lease may count: the way there leads back here.
+        mine = (self._me.owner, self._me.address)
+        others = {one: row for one, row in drivers.items() if row.owner != mine[0] and row.address != mine[1]}
         moved = {self._drivers.get(run_id) for run_id, row in others.items() if self._drivers.get(run_id) != row.owner}
         changed = {run_id: row.owner for run_id, row in others.items()}
         for run_id, row in others.items():

@@ -727,3 +727,12 @@ def test_an_attempt_whose_config_fits_no_version_here_waits_for_another_one_with
         for name in ("old", "other", "new"):
             bench.send(e.Beat(bench.now, name, bench.polls[name], bench.held(name)))
     assert [type(one) for one in bench.tick(1)] == [c.ReportError], "it has waited for as long as it may"
+
+
+def test_a_run_that_comes_back_is_waited_for_anew() -> None:
+    """Meanwhile another server had it, whose workers may have what that gave out (seed 33 of several servers)."""
+    bench = Bench(reattach=30 * SECOND)
+    assert bench.fleet.held([ref("a")], 0) == {}
+    bench.send(e.Released(10 * SECOND, [ref("a")]))
+    assert bench.fleet.held([ref("a")], 70 * SECOND) == {}, "its workers have 30 s from now on"
+    assert bench.fleet.held([ref("a")], 100 * SECOND) == {ref("a"): "unknown"}

@@ -11,7 +11,8 @@ import pytest
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
 from aether_protocol.adapters.brokers.spilling import NeedMessage, OfferBell, TakeRequest, WorkOffer, room_for
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker, take_from
-from aether_protocol.errors import PortError
+from aether_protocol.errors import PortError, UsageError
+from aether_protocol.execution.secrets import SecretsAwayError
 from aether_protocol.fleet.invariants import check
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.store import ServerRow
@@ -545,10 +546,42 @@ def test_one_worker_does_not_speak_for_the_deliveries_of_another() -> None:
 
 def test_secrets_are_asked_of_the_driving_server_which_looks_at_the_references() -> None:
     async def body(town: Town) -> None:
+        town.driver = "c"
+        token, _ = await begun(town, "c")
+        hand = Hand(town.servers["b"].broker, holding=[token])
+        await town.pass_time(1.5)
+        request = SecretRequest(token=token, secrets=[SecretName(name="db", key="password")])
+        with pytest.raises(UsageError, match="does not refer to all"):
+            await town.servers["b"].broker.secrets(hand.session, request)
+
+    play(body)
+
+
+def test_secrets_of_an_attempt_that_a_server_gave_out_which_is_gone_are_away() -> None:
+    """The attempt is returned and given out again: it is no Error of the task (seed 55 of several servers)."""
+
+    async def body(town: Town) -> None:
         hand, token, _ = await taken_over(town)
         request = SecretRequest(token=token, secrets=[SecretName(name="db", key="password")])
-        with pytest.raises(Exception, match="does not refer to all"):
+        with pytest.raises(SecretsAwayError, match="gave this attempt out is gone"):
             await town.servers["b"].broker.secrets(hand.session, request)
+
+    play(body)
+
+
+def test_the_server_before_at_the_same_address_is_no_way_to_a_run() -> None:
+    """It died, and its lease still counts: the link went from the server to itself (seed 6 of several servers)."""
+
+    async def body(town: Town) -> None:
+        town.driver = "a"
+        token, _ = await begun(town, "a")
+        await town.kill("a")
+        relays = town.servers["b"].relays
+        relays._me = ServerRow("b", "b", row_of("a").address)
+        hand = Hand(town.servers["b"].broker, holding=[token])
+        await town.pass_time(1.5)
+        assert relays.relay(RUN) is None
+        assert list(town.servers["b"].broker.fleet.state.sessions) == [hand.session]
 
     play(body)
 
