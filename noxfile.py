@@ -112,8 +112,18 @@ def mutation(session: nox.Session) -> None:
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Kill workers (200 times) and the server (50 times), cut connections, and hold side effects against the record (about 10
-    minutes; `-- --seed 2` for others)."""
+    minutes; `-- --seed 2` for others); the same on PostgreSQL, which is restarted every few seconds: `-- --postgres --workers
+    100 --servers 100`."""
     use(session, "python", "-m", "tests.e2e.chaos", *session.posargs)
+
+
+@nox.session(default=False)
+def postgres(session: nox.Session) -> None:
+    """All conformance cases on PostgreSQL, on every tier and with the engine lost everywhere, and 500 seeds of the simulation
+    (an hour and more)."""
+    session.env.update(AETHER_TEST_ALL_CASES="1", AETHER_TEST_SEEDS="500")
+    files = ("tests/conformance/test_postgres.py", "tests/property/test_simulation_postgres.py")
+    use(session, "pytest", "--timeout", "7200", *(session.posargs or files))
 
 
 @nox.session(default=False)

@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,16 +25,19 @@ from bench_core import SHAPES
 
 from aether_protocol.adapters.brokers.local import LocalBroker
 from aether_protocol.adapters.executors.noop import NoopExecutor
-from aether_protocol.adapters.stores.postgres.store import open_postgres
+from aether_protocol.adapters.stores.postgres.store import APPENDS, open_postgres
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
+from aether_protocol.errors import AetherError
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.store import RunAppend
 from tests.postgres import VARIABLE, PostgresServer, binaries, described
 
 ROW = "x" * 300
 LIMITS = {"fan_out": 2.0, "chain": 2.0}
 SIZES = {"fan_out": 10_000, "chain": 1_000}
+MANY = 200  # small runs
 
 
 async def floor(url: str, shape: str, size: int, durability: str) -> tuple[float, float]:
@@ -63,6 +67,34 @@ async def engine(url: str, plan: Plan, durability: str) -> tuple[float, float]:
         took = time.perf_counter() - start, time.process_time() - used
         assert made.driven.state(run).phase == "Succeeded"
     return took
+
+
+async def runs_a_second(url: str, durability: str, at_once: int) -> tuple[float, int]:
+    """How many runs of a chain of 5 end in a second, of 200 that are submitted at once; how many appends were on their way."""
+    clock, plan = SystemClock(), SHAPES["chain"](5)
+    store = open_postgres(url, schema="bench", durability=durability)
+    store.appends_at_once = at_once
+    inner, going, most = store.runs.append, 0, 0
+
+    async def append(batch: Sequence[RunAppend]) -> Mapping[str, AetherError]:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        try:
+            return await inner(batch)
+        finally:
+            going -= 1
+
+    store.runs.append = append  # type: ignore[method-assign]
+    async with RunEngine(store=store, broker=LocalBroker([NoopExecutor()], clock), clock=clock, ids=RandomIds()) as made:
+        await made.driven.join(await made.submit(SHAPES["chain"](3), run_id=uuid4().hex))
+
+        async def one() -> None:
+            await made.driven.join(await made.submit(plan, run_id=uuid4().hex))
+
+        start = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(MANY)))
+        return MANY / (time.perf_counter() - start), most
 
 
 def tasks(rounds: int) -> list[str]:
@@ -104,6 +136,11 @@ def measured(url: str, rounds: int) -> list[str]:
             )
             if high / low > limit:
                 missed.append(f"{shape} at synchronous_commit {commit}: {high / low:.2f} times the floor, at most {limit:g}")
+    for durability in ("normal", "full"):
+        for at_once in (1, APPENDS):
+            found = [asyncio.run(runs_a_second(url, durability, at_once)) for _ in range(rounds)]
+            rate, most = statistics.median([rate for rate, _ in found]), max(most for _, most in found)
+            print(f"{MANY} runs of a chain of 5, {durability}: {rate:.0f} runs/s with {most} appends at once", flush=True)
     return missed
 
 

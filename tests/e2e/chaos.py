@@ -1,6 +1,9 @@
-"""Real processes killed at random: workers and the server, with partitions, on SQLite and leases of 2 s.
+"""Real processes killed at random: workers and the server, with partitions, on SQLite or PostgreSQL and leases of 2 s.
 
     python -m tests.e2e.chaos --workers 200 --servers 50 --partitions 20
+    python -m tests.e2e.chaos --workers 100 --servers 100 --postgres --restarts 40
+
+With `--postgres` the store is a PostgreSQL server of its own, which is restarted under load as well, in order or as in a crash.
 
 Each task appends lines to one file: its idempotency key, its process, and the instant, when it begins, ten times a second while
 it runs, and when it has ended. Held against the record at the end: each task has one recorded result and at least one whole
@@ -22,19 +25,22 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2 as httpx
 
 from tests.e2e.process import AETHER, environment
+from tests.postgres import PostgresServer
 
 LEASE_S = 2
 WORKERS = 4
 TASKS = 6  # of a run
 OPEN = 6  # runs at a time
+DURABILITY = {True: "normal", False: "full"}  # of SQLite, which outlives kills so; a server that crashes would lose some
 SOURCE = """
 say() { echo "$1 $AETHER_IDEMPOTENCY_KEY $$ $(date +%s%N)" >> EFFECTS; }
 say begin; for n in 1 2 3 4; do sleep 0.1; say runs; done; say end
@@ -106,8 +112,10 @@ class Proxy:
 class Chaos:
     """A server, workers, and what is done to them."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, database: PostgresServer | None = None) -> None:
         self.folder = folder
+        self.database = database
+        self.store = f"sqlite:{folder}/runs.db" if database is None else database.url
         self.effects = folder / "effects"
         self.chance = random.Random(seed)
         self.counts: Counter[str] = Counter()
@@ -122,9 +130,10 @@ class Chaos:
         self._count = 0
 
     def _start_server(self) -> subprocess.Popen[bytes]:
-        options = ["--db", str(self.folder / "runs.db"), "--http-port", str(self.port), "--no-workers", "--lease", str(LEASE_S)]
+        options = ["--store", self.store, "--http-port", str(self.port), "--no-workers", "--lease", str(LEASE_S)]
+        options += ["--durability", DURABILITY[self.database is None]]
         with (self.folder / "server.log").open("ab") as log:
-            return subprocess.Popen([*AETHER, "serve", *options, "--durability", "normal"], env=environment(), stderr=log)
+            return subprocess.Popen([*AETHER, "serve", *options], env=environment(), stderr=log)
 
     def _start_worker(self, number: int) -> subprocess.Popen[bytes]:
         url = f"http://127.0.0.1:{self.proxies[number].port}"
@@ -143,7 +152,7 @@ class Chaos:
 
     def wait_for_server(self) -> None:
         """Wait until it answers: a server that is always about to start does nothing that could break."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120  # a machine that others use too may take its time
         while time.monotonic() < until:
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
@@ -157,6 +166,14 @@ class Chaos:
         self.workers[number].wait()
         self.workers[number] = self._start_worker(number)
         self.counts["worker killed"] += 1
+
+    def restart_database(self) -> None:
+        """Stop it, in order or as in a crash, and start it again after a moment."""
+        assert self.database is not None
+        self.database.stop(self.chance.choice([signal.SIGINT, signal.SIGQUIT]))
+        time.sleep(self.chance.uniform(0, 0.5))
+        self.database.start()
+        self.counts["database restarted"] += 1
 
     def partition(self) -> None:
         """Shorter or longer than the lease."""
@@ -240,7 +257,7 @@ class Chaos:
         from aether_protocol.service import connect
 
         keys: set[str] = set()
-        async with connect(f"sqlite:{self.folder}/runs.db") as client:
+        async with connect(self.store) as client:
             for run in self.runs:
                 try:
                     report = (await client.runs.report(run)).to_json()
@@ -261,11 +278,23 @@ class Chaos:
         return keys
 
 
-def play(folder: Path, *, workers: int, servers: int, partitions: int, seed: int, pause: float = 0.8) -> Counter[str]:
+class Blows(NamedTuple):
+    """How much is done to the processes: kills of workers and of the server, cut connections, restarts of the database."""
+
+    workers: int
+    servers: int
+    partitions: int
+    restarts: int = 0
+
+
+def play(
+    folder: Path, blows: Blows, *, seed: int, pause: float = 0.8, database: PostgresServer | None = None
+) -> Counter[str]:
     """Do so much to the processes, and check; the counts. Raises AssertionError."""
-    chaos = Chaos(folder, seed)
+    chaos = Chaos(folder, seed, database)
     try:
-        todo = [chaos.kill_worker] * workers + [chaos.kill_server] * servers + [chaos.partition] * partitions
+        todo = [chaos.kill_worker] * blows.workers + [chaos.kill_server] * blows.servers + [chaos.partition] * blows.partitions
+        todo += [chaos.restart_database] * blows.restarts
         chaos.chance.shuffle(todo)
         chaos.wait_for_server()
         for number, one in enumerate(todo):
@@ -280,16 +309,33 @@ def play(folder: Path, *, workers: int, servers: int, partitions: int, seed: int
     return chaos.counts
 
 
+@contextmanager
+def own_database(folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL server that may be stopped and started."""
+    folder.chmod(0o755)  # it is another user's
+    server = PostgresServer(folder / "postgres")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kill workers and servers, and check that nothing is lost or doubled.")
     parser.add_argument("--workers", type=int, default=200)
     parser.add_argument("--servers", type=int, default=50)
     parser.add_argument("--partitions", type=int, default=20)
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own")
+    parser.add_argument("--restarts", type=int, default=40, help="of that server")
+    parser.add_argument("--pause", type=float, default=0.8, help="seconds between two blows, on average")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="aether-chaos-"))
     print(f"in {folder}, which stays where a law is broken", flush=True)
-    counts = play(folder, workers=given.workers, servers=given.servers, partitions=given.partitions, seed=given.seed)
+    blows = Blows(given.workers, given.servers, given.partitions, given.restarts if given.postgres else 0)
+    with own_database(folder) if given.postgres else nullcontext() as database:
+        counts = play(folder, blows, seed=given.seed, pause=given.pause, database=database)
     shutil.rmtree(folder)
     print(f"no law was broken: {dict(counts)}")
     return 0

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.chaos import play
+from tests.e2e.chaos import Blows, own_database, play
+from tests.postgres import needs_server
 
 
 @pytest.mark.timeout(240)
 def test_killed_workers_and_servers_lose_and_double_nothing(tmp_path: Path) -> None:
-    counts = play(tmp_path, workers=5, servers=2, partitions=2, seed=3)
+    counts = play(tmp_path, Blows(5, 2, 2), seed=3)
     assert counts["worker killed"] == 5
+    assert counts["runs"] >= 3
+    assert counts["executions"] >= counts["tasks"]
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_or_doubled_on_a_database_that_is_restarted(tmp_path: Path) -> None:
+    needs_server()
+    with tempfile.TemporaryDirectory(prefix="aether-chaos-") as folder, own_database(Path(folder)) as database:
+        counts = play(tmp_path, Blows(3, 3, 1, 3), seed=5, database=database)
+    assert counts["database restarted"] == 3
     assert counts["runs"] >= 3
     assert counts["executions"] >= counts["tasks"]
