@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,12 @@ pytestmark = pytest.mark.rule("RT-116")
 def place(slots: int) -> CeleryPlace:
     """A Redis and a worker with so many slots, which the tests of this process share: to begin one takes seconds."""
     made = CeleryPlace(Path(tempfile.mkdtemp(prefix="aether-celery-")))
-    atexit.register(made.close)
+
+    def end() -> None:
+        made.close()
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+    atexit.register(end)
     made.worker(tasks=slots, AETHER_WORKER_IMPORT="aether_protocol.testing.probe")
     return made
 
