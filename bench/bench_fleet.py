@@ -1,13 +1,13 @@
-"""What a task costs through a server and a worker, beside the bare HTTP that carries the same messages, and beside Celery.
+"""What a task costs through a server and a worker, beside the bare HTTP that carries the same messages, Celery and Dask.
 
-    python bench/bench_fleet.py [--tasks 5000] [--rounds 5] [--celery PYTHON]
+    python bench/bench_fleet.py [--tasks 5000] [--rounds 5] [--celery PYTHON] [--dask PYTHON]
 
 Real processes over the loopback: a server (engine, store in memory, fleet, HTTP), a worker (supervisor and children) and a
 fan-out of no-ops. The floor is Litestar and httpx2 with the same JSON bodies and nothing behind them; it has a row for each
 number of tasks in a body, while ours has as many as there is room for at the worker. The collector is set as the commands set
 it, on both sides. CPU is that of all processes of a side, in microseconds a task; rounds take turns, and the median counts.
 Celery (with Redis from the system; `--celery PYTHON` names an interpreter that has celery[redis]) is the same fan-out by
-`group`, with one worker process.
+`group`, with one worker process; so is dask.distributed (`--dask PYTHON`), by `Client.map`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from aether_protocol.ports.worker import Orders, Poll, Receipt, ResultReport, Wo
 
 LIMIT: Final = 3.0  # of the floor's CPU, where that is about 50 us a task or more
 CELERY_LIMIT: Final = 5.0  # times faster
+DASK_LIMIT: Final = 3.0
 BATCHES: Final = (32, 64, 128)  # tasks in a message of the floor
 LIMITED: Final = frozenset({32, 64})
 KEY: Final = b"0123456789abcdef0123456789abcdef"
@@ -267,6 +268,49 @@ def celery_round(python: str, tasks: int) -> float | None:
             redis.wait()
 
 
+# --- dask ---
+
+
+def dask_client(file: str, tasks: int) -> None:
+    """Writes how long a fan-out took that a client of dask.distributed submits, in seconds; the second one."""
+    from distributed import Client
+
+    client = Client(scheduler_file=file)
+    for _ in range(2):
+        begun = time.perf_counter()
+        client.gather(client.map(_nothing, range(tasks), pure=False))
+        took = time.perf_counter() - begun
+    print(took)
+
+
+def _nothing(number: int) -> None:
+    return None
+
+
+def dask_round(python: str, tasks: int) -> float:
+    """Wall time of the fan-out through dask.distributed with one worker process, in microseconds a task."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "scheduler.json"))
+        more: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        common = ["--host", "127.0.0.1", "--scheduler-file", file, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+        scheduler = [python, "-m", "distributed.cli.dask_scheduler", *common, "--port", "0"]
+        worker = [python, "-m", "distributed.cli.dask_worker", *common, "--no-nanny", "--nthreads", "1"]
+        processes = [subprocess.Popen(scheduler, **more)]
+        try:
+            while not Path(file).exists() or not Path(file).read_text():
+                time.sleep(0.1)
+            processes.append(subprocess.Popen(worker, **more))
+            command = [python, __file__, "dask-client", file, str(tasks)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(done.stderr)
+            return float(done.stdout) / tasks * 1e6
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
 def assignment_of_ours() -> bytes:
     """The assignment of a no-op as it goes over the wire."""
     from aether_protocol.ports.wire_json import encode_assignment
@@ -281,6 +325,7 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--slots", type=int, default=1_000)
     options.add_argument("--celery", metavar="PYTHON", help="also the same through Celery and Redis")
+    options.add_argument("--dask", metavar="PYTHON", help="also the same through dask.distributed")
     given = options.parse_args()
     floor, ours = Floor(assignment_of_ours()), Ours(given.tasks, given.slots)
     floors: dict[int, list[float]] = {batch: [] for batch in BATCHES}
@@ -311,6 +356,11 @@ def main() -> int:
             ratio = f"{theirs / wall:.1f} times faster, limit {CELERY_LIMIT}"
             print(f"Celery and Redis      {theirs:8.1f} us wall a task; ours is {ratio}")
             missed |= theirs / wall < CELERY_LIMIT
+    if given.dask:
+        theirs = dask_round(given.dask, min(given.tasks, 2_000))
+        ratio = f"{theirs / wall:.1f} times faster, limit {DASK_LIMIT}"
+        print(f"dask.distributed      {theirs:8.1f} us wall a task; ours is {ratio}")
+        missed |= theirs / wall < DASK_LIMIT
     return int(missed)
 
 
@@ -325,5 +375,7 @@ if __name__ == "__main__":
             asyncio.run(our_server(int(port), int(tasks)))
         case ["our-worker", port, slots]:
             our_worker(int(port), int(slots))
+        case ["dask-client", file, tasks]:
+            dask_client(file, int(tasks))
         case _:
             sys.exit(main())

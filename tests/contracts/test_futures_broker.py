@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Futures
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_result
 from aether_protocol.testing.contracts.broker import BrokerContract
+from aether_protocol.testing.contracts.live_broker import LiveBrokerContract
 from aether_protocol.worker.hosted.host import Order
 
 pytestmark = pytest.mark.rule("RT-116")
@@ -155,6 +157,34 @@ class TestFuturesBroker(BrokerContract):
         pool.links = broker._links = Links(broker._linked)  # type: ignore[assignment]
         broker.pool = pool
         return broker
+
+
+class ThreadSite:
+    """See `contracts.live_broker.LiveSite`: a pool of threads, each of which waits for a child process."""
+
+    limit = None
+
+    def __init__(self, slots: int) -> None:
+        self.pool = ThreadPoolExecutor(slots)
+
+    async def connect(self) -> FuturesBroker:
+        return FuturesBroker(self.pool, modules=["aether_protocol.testing.probe"])
+
+    async def cut(self) -> None:
+        """There is nothing between."""
+
+    async def mend(self) -> None:
+        """There is nothing between."""
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.pool.shutdown)
+
+
+class TestFuturesBrokerLive(LiveBrokerContract):
+    outlives = False
+
+    async def make_site(self, folder: Path, slots: int) -> ThreadSite:
+        return ThreadSite(slots)
 
 
 def test_what_is_neither_an_executor_nor_makes_one_is_refused() -> None:

@@ -11,6 +11,9 @@ SHARES: Final = "tests/property/test_shares.py"
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
 FORWARDING: Final = "tests/unit/server/test_forwarding.py"
+FUTURES: Final = "tests/e2e/test_futures_broker.py"
+DASK: Final = "tests/e2e/test_dask.py"
+DASK_CONTRACT: Final = "tests/contracts/test_dask_broker.py"
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -338,5 +341,45 @@ FAULTS: tuple[Fault, ...] = (
         "        return session is not None and not session.via\n",
         "        return True\n",
         tests=RELAY,
+    ),
+    Fault(
+        "RT-145",
+        "what goes with a pool is blamed on the attempt",
+        "adapters/brokers/futures.py",
+        "self.sink.lost(attempt.ref, _broken(error), False)",
+        "self.sink.lost(attempt.ref, _broken(error), True)",
+        tests=FUTURES,
+    ),
+    Fault(
+        "RT-145",
+        "an attempt in a pool outlives the engine that it belongs to",
+        "worker/hosted/link.py",
+        "        stop()  # the broker is gone, or has heard all that there was to say\n",
+        "",
+        tests=FUTURES,
+    ),
+    Fault(
+        "RT-145",
+        "what Dask begins again is carried out again",
+        "worker/hosted/dask_task.py",
+        "    if sync(worker.loop, ask, name=flag):\n",
+        "    if not flag:\n",
+        tests=DASK,
+    ),
+    Fault(
+        "RT-145",
+        "a task that Dask cancels runs on",
+        "worker/hosted/dask_task.py",
+        "        self._stopped = True\n        stop()\n",
+        "        self._stopped = True\n",
+        tests=DASK,
+    ),
+    Fault(
+        "RT-145",
+        "tasks at a Dask scheduler go with their engine",
+        "adapters/brokers/dask/submission.py",
+        "        await self._cluster.publish(published)\n",
+        "",
+        tests=DASK_CONTRACT,
     ),
 )

@@ -23,6 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from functools import partial
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -102,6 +103,7 @@ class FuturesBroker:
         self._artifacts = os.fspath(artifacts)
         self._slots = Slots(concurrency or 0)
         self._by_token: dict[str, _Delivery] = {}
+        self._unstored: dict[AttemptRef, Mapping[str, Any]] = {}  # results that are not stored yet
         self._links = _Links(self._linked)
         self._endings: Endings
         self._closing = False
@@ -137,11 +139,12 @@ class FuturesBroker:
         return refused
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
-        return {ref: "held" if self._slots.holds(ref) else "unknown" for ref in refs}
+        return {ref: "held" if self._slots.holds(ref) or ref in self._unstored else "unknown" for ref in refs}
 
     async def stop(self, refs: Sequence[AttemptRef]) -> None:
         for ref in refs:
             self._endings.forget(ref)
+            self._unstored.pop(ref, None)
             found = self._slots.find(ref.task_run_id)
             if found is not None:
                 if found.successor is not None and found.successor.ref == ref:
@@ -170,6 +173,9 @@ class FuturesBroker:
 
     def _take(self, assignment: TaskAssignment) -> str | None:
         """Take an attempt. Returns why that cannot be done now."""
+        if assignment.ref in self._unstored:
+            self._give(assignment.ref, self._unstored[assignment.ref])
+            return None
         attempt = _Delivery(assignment)
         before = self._slots.enter(attempt)
         if before is not attempt:
@@ -258,7 +264,16 @@ class FuturesBroker:
             return
         for news in ended["kept"]:
             hear(self.sink, attempt.ref, news)
-        self._endings.report(attempt.ref, ended)
+        self._give(attempt.ref, ended)
+
+    def _give(self, ref: AttemptRef, ended: Mapping[str, Any]) -> None:
+        """Report an ending; a result is kept until it is stored."""
+        if ended["end"] == "finished":
+            self._unstored[ref] = ended
+        self._endings.report(ref, ended, partial(self._stored, ref))
+
+    def _stored(self, ref: AttemptRef) -> None:
+        self._unstored.pop(ref, None)
 
     def _stop(self, attempt: Attempt) -> None:
         assert isinstance(attempt, _Delivery)
