@@ -18,14 +18,6 @@ ENGINES = "worker/nats/engines.py"
 FAULTS = (
     Fault(
         "RT-144",
-        "a message whose part is missing is put together all the same",
-        FRAMES,
-        "        if number != len(parts):  # one is missing: the rest is of no use\n",
-        "        if False:\n",
-        MESSAGES,
-    ),
-    Fault(
-        "RT-144",
         "a part is longer than a message may be",
         FRAMES,
         "room = secrets.token_bytes(_NAME), limit - _HEAD\n",
