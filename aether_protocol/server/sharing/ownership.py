@@ -1,8 +1,8 @@
 """Which runs this server drives: its row among the servers of the store, its share of the runs, and what others left behind.
 
-Twice a second it looks which servers there are and how many runs each has. Where there are others, it claims free runs up to
-its share of all and a tenth more, and releases what is above that (`engine.shares`); alone it takes all. A server that died is
-in no row any more, so that its runs are free: they are claimed at once.
+Four times a second it looks which servers there are and how many runs each has. Where there are others, it claims free runs up
+to its share of all and a tenth more, and releases what is above that (`engine.shares`); alone it takes all. A server that died
+is in no row any more, so that its runs are free: they are claimed at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aether_protocol.ports.store import ServerRow, Store
 from aether_protocol.ports.store.servers import FREE
 from aether_protocol.service.dead_owners import release_dead_owners, remove_shared_folders
 
-LOOK_S: Final = 0.5  # between two looks: one that died is found within two
+LOOK_S: Final = 0.25  # between two looks: a session that ended is seen by the first, and counts as dead half a second later
 LEAVE_S: Final = 0.1  # between two looks of a server that stops
 ALONE_S: Final = 2.0  # between two looks for runs that no engine drives, where there is no other server
 _RENEWALS: Final = 3  # of the row in a lease

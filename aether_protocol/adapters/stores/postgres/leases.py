@@ -18,7 +18,7 @@ from aether_protocol.adapters.stores.sql.work import Rows, Work, fetch
 from aether_protocol.ports.store.leases import Lease, Scope
 
 GRACE_US: Final = 500_000  # that an owner has to take its lock again
-_LOOK_S: Final = 0.25  # between two looks
+_LOOK_S: Final = 0.2  # between two looks
 _RESTARTED_US: Final = 5_000_000  # how long after the start of the server a lock that is missing says nothing
 
 _HELD: Final = (
