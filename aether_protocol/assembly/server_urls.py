@@ -34,6 +34,20 @@ def check_server_url(url: str, secret: str | None) -> str:
     return url.rstrip("/")
 
 
+def may_turn_to(url: str, named_by: str) -> bool:
+    """Whether a worker that was given one server may call, with its token, another one that this one names.
+
+    Args:
+        url: of the other server. Its own machine is another one than this where `named_by` is not on this machine.
+        named_by: the address at which the worker reached the server that named it.
+    """
+    try:
+        check_server_url(url, "secrets")
+    except UsageError:
+        return False
+    return not _is_loopback(urlsplit(url).hostname or "") or _is_loopback(urlsplit(named_by).hostname or "")
+
+
 def why_unreachable(url: str, error: Exception) -> tuple[str, str | None]:
     """Say why a server was not reached, and what to do about it, if that is known.
 

@@ -89,7 +89,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         option("--server", multiple=True, metavar="URL", callback=_configured_servers,
                help="The server, http://HOST:PORT or https://...; by default AETHER_SERVER, or url of [server] in aether.toml. "
-                    "Several are tried in turn."),
+                    "Several of one store, with commas between them, are tried in turn."),
     ] = ()
     broker: Annotated[
         str | None,

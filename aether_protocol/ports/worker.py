@@ -27,6 +27,10 @@ class _Message(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True,
     """Unknown fields are refused, so that a misspelt one is found."""
 
 
+class _Answer(_Message, kw_only=True, forbid_unknown_fields=False):
+    """What a server says: a worker passes over fields that only a later server knows."""
+
+
 class ExecutorOffer(_Message, kw_only=True):
     """An executor that a worker has. `config` is the JSON Schema of its config, where the worker declares one."""
 
@@ -55,9 +59,10 @@ class Hello(_Message, kw_only=True):
     number: _Count = 0
 
 
-class Welcome(_Message, kw_only=True):
+class Welcome(_Answer, kw_only=True):
     """The session, and how to keep it: a beat each `beat_ms`; without a message for `lease_ms` the session is over, and the
-    worker has to have stopped its work before. A poll is answered within `poll_ms`."""
+    worker has to have stopped its work before. A poll is answered within `poll_ms`. `servers`: the addresses of the others of
+    its store, where the worker may turn to at once when this one takes no connection."""
 
     session: str
     server: str
@@ -65,6 +70,7 @@ class Welcome(_Message, kw_only=True):
     lease_ms: int
     beat_ms: int
     poll_ms: int
+    servers: list[str] = field(default_factory=list)
 
 
 class Poll(_Message, kw_only=True):
@@ -83,20 +89,21 @@ class BeatMessage(_Message, kw_only=True):
     holding: _Tokens
 
 
-class WorkItem(_Message, kw_only=True):
+class WorkItem(_Answer, kw_only=True):
     """A delivery: `assignment` is that of schemas/task-assignment.schema.json."""
 
     token: Token
     assignment: dict[str, Any]
 
 
-class Orders(_Message, kw_only=True, omit_defaults=True):
+class Orders(_Answer, kw_only=True, omit_defaults=True):
     """The answer to a poll or a beat. `stop`: deliveries to be stopped, whose results are not wanted any more; `drain_ms`: take
-    no more work, and release what has not ended by then."""
+    no more work, and release what has not ended by then; `servers`, to a beat: as in the welcome, as of now."""
 
     work: list[WorkItem] = field(default_factory=list)
     stop: list[Token] = field(default_factory=list)
     drain_ms: int | None = None
+    servers: list[str] = field(default_factory=list)
 
 
 class ResultReport(_Message, kw_only=True):
@@ -150,7 +157,7 @@ class WorkReport(_Message, kw_only=True, omit_defaults=True):
     log_bytes_dropped: _Count = 0
 
 
-class LogReceipt(_Message, kw_only=True):
+class LogReceipt(_Answer, kw_only=True):
     """How many bytes of a stream are stored: up to there, nothing has to be sent again."""
 
     token: Token
@@ -158,7 +165,7 @@ class LogReceipt(_Message, kw_only=True):
     stored: _Count
 
 
-class Receipt(_Message, kw_only=True, omit_defaults=True):
+class Receipt(_Answer, kw_only=True, omit_defaults=True):
     """The answer to a report. A result that is not among `recorded` is kept, and sent again after a while. `unknown`:
     deliveries that the server does not know for this session: what was said of them changed nothing, but for results and
     logs. `logged`: what is stored of logs, of this report or of earlier ones."""
@@ -183,13 +190,13 @@ class SecretRequest(_Message, kw_only=True):
     secrets: Annotated[list[SecretName], Meta(max_length=1000)]
 
 
-class SecretText(_Message, kw_only=True):
+class SecretText(_Answer, kw_only=True):
     name: str
     key: str
     text: str
 
 
-class SecretAnswer(_Message, kw_only=True):
+class SecretAnswer(_Answer, kw_only=True):
     """The texts, in the order in which they were asked for."""
 
     texts: list[SecretText]

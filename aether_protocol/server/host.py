@@ -293,7 +293,7 @@ class ServerHost:
             me=self.ownership.row,
             clock=self.broker.clock,
         )
-        self._forwarding = Forwarding(lambda: self.ownership.servers)
+        self._forwarding = Forwarding(lambda: self.ownership.servers, self._owner)
 
     def _drives(self, run_id: str) -> bool:
         run = self.engine.driven.find(run_id)

@@ -89,6 +89,7 @@ class WorkerCalls:
             await self._parts.known_workers.note(hello, namespaces=self._namespaces)
         welcome = self._broker.hello(hello, namespaces=self._namespaces, holder=caller.token or "")
         self._drain_late(welcome.session)
+        welcome.servers = self._other_servers()
         return welcome
 
     def relay(self, hello: Hello) -> Welcome:
@@ -113,7 +114,9 @@ class WorkerCalls:
             return await away.post("beat", beat, Orders)
         held = self._held(session)
         self._drain_late(session)
-        return held.beat(session, beat, namespaces=self._namespaces)
+        orders = held.beat(session, beat, namespaces=self._namespaces)
+        orders.servers = self._other_servers()
+        return orders
 
     async def report(self, session: str, report: WorkReport) -> Receipt:
         """Report what became of deliveries."""
@@ -145,6 +148,10 @@ class WorkerCalls:
         if forwarding is None or self._broker.is_here(session):
             return None
         return forwarding.at(session, self._authorization, was_forwarded=self._was_forwarded)
+
+    def _other_servers(self) -> list[str]:
+        """The addresses of those to which the worker may turn."""
+        return [] if self._parts.forwarding is None else self._parts.forwarding.others()
 
     def _count_others(self, instance: str) -> int:
         """Count the sessions that were begun with this token, but for those of the same process."""

@@ -23,7 +23,7 @@ from aether_protocol.ports.grpc.services import GrpcStub
 from aether_protocol.ports.wire_json import WireError
 from aether_protocol.worker.http import ANSWER_S, HttpTransport
 from aether_protocol.worker.http_artifacts import HttpArtifacts
-from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
+from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, UnreachableError
 
 _Shape = TypeVar("_Shape", bound=Struct)
 
@@ -92,7 +92,7 @@ class GrpcTransport:
         try:
             answer = await self._stream.ask(session, message, timeout_s)
         except TransportError as error:
-            raise TransportError(f"{self._url} does not answer: {error.message}") from None
+            raise type(error)(f"{self._url} does not answer: {error.message}") from None
         if answer.WhichOneof("message") != "refusal":
             return answer
         refusal = answer.refusal
@@ -163,7 +163,8 @@ class _FrameStream:
             reason = _reason(error)
             if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
                 self._end(reason, RefusedError(f"the server refuses: {reason}"))
-                return
+            elif error.code() is grpc.StatusCode.UNAVAILABLE:
+                self._end(reason, UnreachableError(reason))
         self._end(reason)
 
     def _end(self, reason: str, error: Exception | None = None) -> None:

@@ -21,7 +21,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.worker.http_artifacts import HttpArtifacts
-from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
+from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError, UnreachableError
 
 ANSWER_S: Final = 10.0  # for all but polls, which say themselves how long they stay open
 _encode: Final = msgspec.json.Encoder().encode
@@ -82,7 +82,8 @@ class HttpTransport:
             answer = await self._client.request(method, path, content=body, timeout=timeout_s)
         except httpx.HTTPError as error:
             reason, hint = why_unreachable(self._url, error)
-            raise TransportError(f"{self._url} cannot be reached: {reason}", hint=hint) from None
+            kind = UnreachableError if isinstance(error, httpx.ConnectError) else TransportError
+            raise kind(f"{self._url} cannot be reached: {reason}", hint=hint) from None
         if answer.is_success:
             return answer.content
         if answer.status_code == 410:

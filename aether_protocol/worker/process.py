@@ -44,8 +44,8 @@ class Worker:
     """A worker for a server.
 
     Args:
-        url: where the server is: `http://127.0.0.1:7234`, or `https://...` on another machine. Several servers of one store are
-            tried in turn.
+        url: where the server is: `http://127.0.0.1:7234`, or `https://...` on another machine. Several servers of one store (a
+            list, or a text with commas) are tried in turn, and those that they name besides.
         name: how it is shown; the machine's name and the process id unless given.
         token: that of the worker, where the server wants one.
         slots: how much it offers of each kind; `tasks` (how many attempts at a time) is the number of processors unless given.
@@ -86,7 +86,8 @@ class Worker:
         report: Callable[[WorkerNews], None] | None = None,
         tracer: str | Tracer | None = None,
     ) -> None:
-        self.urls = [check_server_url(one, "secrets") for one in ([url] if isinstance(url, str) else url)]
+        given = ",".join([url] if isinstance(url, str) else url).split(",")
+        self.urls = list(dict.fromkeys(check_server_url(one.strip(), "secrets") for one in given))
         _check_extra(grpc=grpc)
         self._grpc = grpc
         self._modules = tuple(modules)
@@ -125,7 +126,7 @@ class Worker:
         settings_of_children = ChildSettings(cache=str(self._cache.repository.folder), workspaces=str(rooms))
         pool = ChildProcesses(self._modules, settings=settings_of_children, inline=self._inline)
         settings = SupervisorSettings(grace_s=self._grace_s, log_bytes=self._log_bytes)
-        transport = TurnTransport([self._way_to(url) for url in self.urls], clock)
+        transport = TurnTransport(self.urls, self._way_to, clock)
         self._supervisor = Supervisor(
             transport,
             pool,
@@ -140,7 +141,7 @@ class Worker:
         await self._supervisor.run()
 
     def _way_to(self, url: str) -> ServerTransport:
-        if self._grpc:
+        if self._grpc and url in self.urls:  # the address that a server names is that of its HTTP
             from aether_protocol.worker.grpc import GrpcTransport
 
             return GrpcTransport(url, token=self._token)

@@ -22,6 +22,10 @@ class TransportError(PortError):
     """The server cannot be reached, or answers with an error of its own: to be tried again."""
 
 
+class UnreachableError(TransportError):
+    """Nothing takes a connection at the address of the server."""
+
+
 class RefusedError(UsageError):
     """The server refuses the worker for good (another protocol, a token that is not valid): trying again does not help."""
 

@@ -67,6 +67,13 @@ class Served:
         return self.process.returncode, self.said + err
 
 
+def grpc_url(server: Served) -> str:
+    """Where it speaks gRPC."""
+    found = re.search(r"gRPC and HTTP at (http://\S+)", server.said)
+    assert found is not None, server.said
+    return found[1]
+
+
 @contextmanager
 def served(folder: Path, *options: str, port: int = 0, db: str = "runs.db", **env: str) -> Iterator[Served]:
     """A server for as long as the block runs."""

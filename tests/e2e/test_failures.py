@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import threading
@@ -26,7 +25,7 @@ from aether_protocol.server.grpc import edge
 from aether_protocol.service import client_of
 from aether_protocol.worker import grpc as worker_grpc
 from tests.e2e.process import aether
-from tests.e2e.servers import Served, script, served, wait_for, working
+from tests.e2e.servers import grpc_url, script, served, wait_for, working
 from tests.e2e.worker_place import children_of, ended, pids_in, place, slow, until
 
 # --- a machine that freezes ---
@@ -131,12 +130,6 @@ def test_a_token_that_expires_in_mid_task_costs_nothing_and_brings_no_more_work(
 
 def instant(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
-
-
-def grpc_url(server: Served) -> str:
-    found = re.search(r"gRPC and HTTP at (http://\S+)", server.said)
-    assert found is not None, server.said
-    return found[1]
 
 
 # --- a vault that is away ---
@@ -266,10 +259,12 @@ def test_a_proxy_that_cuts_polls_loses_and_doubles_nothing(tmp_path: Path) -> No
 
 
 def test_what_is_silent_says_something_before_proxies_cut_it(tmp_path: Path) -> None:
-    """Proxies cut after a minute as a rule, some after half of it. A poll is answered after 25 s (`test_a_long_poll...`)."""
+    """Proxies cut after a minute as a rule, some after half of it."""
     assert sse.HEARTBEAT_S <= 20
     assert edge.KEEPALIVE_MS == worker_grpc.KEEPALIVE_MS == 20_000
     with served(tmp_path, "--no-workers") as server:
+        hello = {"worker": "w", "protocols": [1], "executors": [{"name": "script"}], "slots": {"tasks": 1}}
+        assert server.call("POST", "/workers", hello)["pollMs"] <= 25_000, "so long a poll is silent"
         run = server.submit("true")
         with (
             SilenceCutter(server.port, 18.0) as proxy,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.servers import Served, lines_in, served, wait_for, working
+from aether_protocol.server.host import BEATS
+from tests.e2e.servers import Served, grpc_url, lines_in, served, wait_for, working
 from tests.postgres import database_url
 
 pytestmark = pytest.mark.rule("RT-146")
@@ -63,6 +65,34 @@ def test_what_runs_at_a_worker_when_its_server_is_killed_ends_once(tmp_path: Pat
         journals = [server.end()[1] for server in (second, third)]
         assert all("recovered run" in one for one in journals), "else none of them was relayed for"
         assert not any("Traceback" in one for one in journals)
+
+
+@pytest.mark.rule("RT-152")
+@pytest.mark.parametrize("edge", ["http", "grpc"])
+def test_a_worker_that_was_given_one_server_continues_at_another_when_that_is_killed(tmp_path: Path, edge: str) -> None:
+    """It was told of the others by its server. One of them begins after the worker: a beat names it."""
+    with ExitStack() as stack:
+
+        def server(*more: str) -> Served:
+            options = ("--store", sqlite_url(tmp_path), "--no-workers", "--lease", str(LEASE_S), *more)
+            return stack.enter_context(served(tmp_path, *options, db=""))
+
+        first = server(*(("--grpc-port", "0") if edge == "grpc" else ()))
+        url, more = (grpc_url(first), ("--grpc",)) if edge == "grpc" else (first.url, ())
+        worker = stack.enter_context(working(url, "--slots", "2", "--name", "w", *more))
+        worker.connected()
+        second = server()
+        run = first.submit(begin(tmp_path, 1, 12))
+        wait_for(lambda: bool(lines_in(tmp_path / "begun-1")))
+        time.sleep(2 * LEASE_S / BEATS)  # a beat has named the second one
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        worker.connected()
+        assert not lines_in(tmp_path / "done-1"), "it was at the other server before its task ended"
+        assert second.result(run)["phase"] == "Succeeded"
+        assert [len(lines_in(tmp_path / f"{name}-1")) for name in ("begun", "done")] == [1, 1]
+        lines = [one["text"] for one in second.call("GET", f"/runs/{run}/logs")["logs"] if one["stream"] == "stdout"]
+        assert lines == ["line 1\n", "end 1\n"]
 
 
 @pytest.mark.rule("RT-150")

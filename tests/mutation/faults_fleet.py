@@ -10,6 +10,7 @@ OWNERSHIP: Final = "tests/unit/server/test_ownership.py"
 SHARES: Final = "tests/property/test_shares.py"
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
+TURNS: Final = "tests/unit/worker/test_turns.py"
 FORWARDING: Final = "tests/unit/server/test_forwarding.py"
 FUTURES: Final = "tests/e2e/test_futures_broker.py"
 DASK: Final = "tests/e2e/test_dask.py"
@@ -293,6 +294,46 @@ FAULTS: tuple[Fault, ...] = (
         'allowed = caller.kind == "peer" or caller is LOCAL',
         'allowed = caller.kind in ("peer", "worker")',
         tests=FORWARDING,
+    ),
+    Fault(
+        "RT-152",
+        "a server that takes no connection is waited for",
+        "worker/turns.py",
+        "isinstance(error, UnreachableError) or silent",
+        "silent",
+        tests=TURNS,
+    ),
+    Fault(
+        "RT-152",
+        "a server that was named is asked again though it is out of reach",
+        "worker/turns.py",
+        "                self._named.remove(at)\n",
+        "                pass\n",
+        tests=TURNS,
+    ),
+    Fault(
+        "RT-152",
+        "a hello to a server that was named takes as long as it takes",
+        "worker/turns.py",
+        "self._now.hello(hello) if at in self._given else",
+        "self._now.hello(hello) if at else",
+        tests=TURNS,
+    ),
+    Fault(
+        "RT-152",
+        "a token goes to what listens on the worker's own machine",
+        "assembly/server_urls.py",
+        " or _is_loopback(urlsplit(named_by).hostname or \"\")",
+        " or True",
+        tests=TURNS,
+    ),
+    Fault(
+        "RT-152",
+        "what a beat names is not kept",
+        "worker/turns.py",
+        "        await self._note(at, orders.servers)\n",
+        "",
+        tests=TURNS,
     ),
     Fault(
         "RT-150",

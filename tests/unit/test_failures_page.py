@@ -112,6 +112,18 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FI
         "e2e/test_failures.py::test_what_is_silent_says_something_before_proxies_cut_it",
         "unit/server/test_feeds.py::test_a_silent_stream_is_kept_alive_by_comments",
     ),
+    "one of several servers is killed": (
+        "e2e/test_several_servers.py::test_a_server_of_three_is_killed_and_everything_ends_once",
+        "e2e/test_workers_of_servers.py::test_what_runs_at_a_worker_when_its_server_is_killed_ends_once",
+    ),
+    "one of several servers stops": (
+        "e2e/test_several_servers.py::test_a_server_that_stops_gives_its_runs_to_the_others_at_once",
+        "unit/server/test_ownership.py::test_runs_are_shared_with_a_server_that_comes_and_taken_over_from_one_that_leaves",
+    ),
+    "the server of a worker is killed, and there are others": (
+        "e2e/test_workers_of_servers.py::test_a_worker_that_was_given_one_server_continues_at_another_when_that_is_killed",
+        "unit/worker/test_turns.py::test_a_worker_whose_server_is_gone_is_at_another_one_with_what_it_has",
+    ),
     "a server is killed": (
         "e2e/test_worker_commands.py::test_the_server_may_be_killed_and_come_back_and_nothing_is_repeated_or_lost",
         "e2e/test_worker_commands.py::test_a_15_second_outage_of_the_only_server_repeats_nothing_and_loses_no_line",

@@ -204,8 +204,8 @@ class ServerSection(Struct, frozen=True, forbid_unknown_fields=True):
     advertise: Annotated[
         str | None,
         _says(
-            "The address by which the other servers of its store reach it, `http://HOST:PORT`. Unless given, that at which it "
-            "listens, with the name of the machine where that is every address.",
+            "The address by which the other servers of its store, and their workers, reach it, `http://HOST:PORT`. Unless "
+            "given, that at which it listens, with the name of the machine where that is every address.",
             "AETHER_ADVERTISE", "--advertise",
         ),
     ] = None

@@ -39,10 +39,12 @@ class Forwarding:
 
     Args:
         servers: gives the servers of the store that live.
+        owner: the name by which the store knows this one.
     """
 
-    def __init__(self, servers: Callable[[], Sequence[ServerRow]]) -> None:
+    def __init__(self, servers: Callable[[], Sequence[ServerRow]], owner: str = "") -> None:
         self._servers = servers
+        self._owner = owner
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     def at(self, session: str, authorization: str | None, *, was_forwarded: bool) -> ForwardedSession:
@@ -52,6 +54,10 @@ class Forwarding:
         if row is None or was_forwarded:
             raise SessionOverError(session)
         return ForwardedSession(self._client(row), row.address, session, authorization)
+
+    def others(self) -> list[str]:
+        """Return the addresses of the other servers, but for those that stop: where a worker of this one may turn to."""
+        return [one.address for one in self._servers() if one.owner != self._owner and not one.stopping]
 
     async def close(self) -> None:
         """End all connections."""

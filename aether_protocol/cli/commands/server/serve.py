@@ -88,7 +88,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     advertise: Annotated[
         str | None,
         _place("server.advertise", "--advertise", metavar="URL",
-               help="Where the other servers of the store reach this one; by default where it listens."),
+               help="Where the other servers of the store, and their workers, reach this one; by default where it listens."),
     ] = None
     cors: Annotated[
         tuple[str, ...],

@@ -27,8 +27,9 @@ Examples:
   aether worker --slots 8 --slots gpu=2 --label zone=a
   aether worker ls
 
-The token comes from AETHER_TOKEN or --token, and is never shown. Several --server are servers of one store, tried in turn.
-Texts of secrets are sent to it, so a server on another machine has to speak https.
+The token comes from AETHER_TOKEN or --token, and is never shown. Several servers of one store (--server URL1,URL2) are tried
+in turn; a worker also turns to those that its server names. Texts of secrets are sent to it, so a server on another machine
+has to speak https.
 
 On SIGTERM, SIGINT and SIGHUP it takes no more work; tasks that run get --grace seconds to end, and what has not ended goes
 back to the server, which gives it to another worker. A second signal gives it back at once.
