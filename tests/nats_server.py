@@ -47,10 +47,17 @@ def needs_server() -> None:
 
 
 class NatsServer:
-    """A server that was started here."""
+    """A server that was started here.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: its own.
+        more: words of its command line.
+        jetstream: whether it has that.
+    """
+
+    def __init__(self, folder: Path, *more: str, jetstream: bool = True) -> None:
         self.folder = folder
+        self._more = [*more, "-js", "-sd", str(folder)] if jetstream else more
         with socket.socket() as asked:
             asked.bind(("127.0.0.1", 0))
             self.port = int(asked.getsockname()[1])
@@ -64,7 +71,7 @@ class NatsServer:
         there = program()
         assert there is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        words = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder), "-l", str(self.folder / "log")]
+        words = ["-a", "127.0.0.1", "-p", str(self.port), *self._more, "-l", str(self.folder / "log")]
         self._process = subprocess.Popen([there, *words])
         end = time.monotonic() + 30
         while not self._answers():

@@ -16,7 +16,9 @@ from aether_protocol.errors import UsageError
 
 PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
-_PASSWORD: Final = re.compile(r"^([a-z0-9+-]+://[^/?#@:]*):[^/?#]*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:\s]*):[^?#\s]*@")  # also one with a slash, which should have been escaped
+_TOKEN: Final = re.compile(r"(?<=nats://)[^/?#@:\s]+@")  # for NATS a name without a password is a token
+_OPTION: Final = re.compile(r"([?&][^=&#\s]*(?:password|passwd|passphrase|secret|token)[^=&#\s]*=)[^&#\s]*", re.IGNORECASE)
 _SCHEME: Final = re.compile("[a-z][a-z0-9+-]+:")  # of two letters or more: one is a drive
 
 
@@ -31,8 +33,8 @@ def is_server_url(text: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL of a store as people may see it."""
-    return _PASSWORD.sub(r"\1:***@", url)
+    """A URL, or a text with URLs in it, as people may see it: without passwords, tokens, and options that are such."""
+    return _OPTION.sub(r"\1***", _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", url)))
 
 
 class StoreUrl(Struct, frozen=True):

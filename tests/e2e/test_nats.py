@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine
+from aether_protocol.adapters.brokers.nats.link import read_nats_url, require_reachable
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service import client_of
 from tests.e2e.process import AETHER, aether, environment
@@ -350,3 +351,29 @@ def test_a_server_gives_its_tasks_to_nats_and_refuses_workers_that_call_in(site:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def test_a_server_that_refuses_or_is_none_is_an_error_at_once(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats", "--user", "u", "--pass", "right")
+    server.start()
+    at, document = f"127.0.0.1:{server.port}", cli_document(tmp_path, {"name": "a", "executor": {"type": "noop"}})
+    try:
+        for who in ("u:wrong@", "", "token@"):
+            for words in (["run", str(document), "--broker"], ["worker", "--broker"]):
+                done = aether(*words, f"nats://{who}{at}", cwd=tmp_path)
+                assert (done.returncode, "Traceback" in done.stderr) == (9, False), done.stderr
+                assert f"NATS at {at} refuses: authorization violation" in done.stderr
+                assert "nats://USER:PASSWORD@HOST" in done.stderr
+                assert "wrong" not in done.stderr
+    finally:
+        server.stop()
+
+
+def test_a_server_without_jetstream_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = NatsServer(tmp_path / "nats", jetstream=False)
+    server.start()
+    try:
+        require_reachable(read_nats_url(server.url))
+    finally:
+        server.stop()
+    assert "has no JetStream" in caplog.text

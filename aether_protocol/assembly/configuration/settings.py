@@ -16,13 +16,12 @@ from msgspec import NODEFAULT, Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from aether_protocol.assembly.configuration.sections import NAMED_SECTIONS, SECTIONS
-from aether_protocol.assembly.store_urls import has_scheme, read_store_url
+from aether_protocol.assembly.store_urls import has_scheme, read_store_url, without_password
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.values import Json
 
 ANY_NAME: Final = "*"  # in a key, where a name of the user's own stands
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*(?=@)")
 _WANTED: Final = {"path": "a path", "place": "a path or a URL", "part": "a name or a URL"}
 _YES: Final = ("1", "true", "yes", "on")
 _NO: Final = ("0", "false", "no", "off")
@@ -146,7 +145,7 @@ def setting_of(key: str) -> Setting:
 def redacted(value: Json) -> Json:
     """The value without the passwords in the URLs in it."""
     if isinstance(value, str):
-        return _PASSWORD.sub(r"\1:***", value)
+        return without_password(value)
     return [redacted(one) for one in value] if isinstance(value, list) else value
 
 

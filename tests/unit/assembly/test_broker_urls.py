@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from aether_protocol.adapters.brokers.unserved import refusal, too_large, why_not
 from aether_protocol.assembly import broker_urls
 from aether_protocol.assembly.broker_urls import BrokerKind, check_broker_url, is_remote, shown_broker
+from aether_protocol.assembly.configuration.settings import setting_of
 from aether_protocol.errors import UsageError
 from aether_protocol.plan.model import ArtifactOutput
 from aether_protocol.testing.contracts.broker import work
@@ -59,6 +60,22 @@ def test_brokers_with_workers_of_their_own_are_not_worked_for() -> None:
 def test_only_a_broker_elsewhere_is_elsewhere() -> None:
     assert [is_remote(one) for one in ("far://h", "local", None, object())] == [True, False, False, False]
     assert shown_broker("far://u:p@h") == "far://u:***@h"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://geheim@h:1?lease=3", "nats://***@h:1?lease=3"),
+        ("nats://u:ge/heim@h", "nats://u:***@h"),
+        ("celery+redis://:geheim@h/0", "celery+redis://:***@h/0"),
+        ("celery+rediss://h?ssl_password=geheim&queue=a", "celery+rediss://h?ssl_password=***&queue=a"),
+        ("postgres://aether@db/runs?sslPassword=geheim", "postgres://aether@db/runs?sslPassword=***"),
+        ("dask://h:1?import=a@b", "dask://h:1?import=a@b"),
+    ],
+)
+def test_what_is_shown_of_a_url_holds_no_password_and_no_token(url: str, shown: str) -> None:
+    assert shown_broker(url) == shown
+    assert setting_of("broker.url").shown(url) == shown
 
 
 def test_artifacts_need_a_place_that_both_sides_name() -> None:

@@ -53,7 +53,8 @@ def read_address(url: str) -> CeleryAddress:
         raise UsageError("the URL of a Celery fleet has a port that is not one", hint=f"it is like {LIKE}") from None
     database = parts.path.strip("/") or "0"
     if not database.isdecimal():
-        raise UsageError(f"the URL of a Celery fleet names database {database!r}, not a number", hint=f"it is like {LIKE}")
+        named = "a database that is" if "@" in database else f"database {database!r},"  # the end of a password, perhaps
+        raise UsageError(f"the URL of a Celery fleet names {named} not a number", hint=f"it is like {LIKE}")
     ours: dict[str, str] = {}
     theirs: dict[str, str] = {}
     for name, text in parse_qsl(parts.query, keep_blank_values=True):

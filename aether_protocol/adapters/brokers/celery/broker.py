@@ -207,8 +207,7 @@ class CeleryBroker:
             await asyncio.sleep(self._watch_s)
             try:
                 await self._watching.look()
-                self._make_room()
-                self._answers()
+                self._make_room()  # where nothing is to be looked at, Redis was not asked: that it answers, `_listen` says
             except RedisAwayError as error:
                 self._away(error)
             except Exception:

@@ -10,9 +10,10 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from aether_protocol.adapters.brokers.nats.subjects import NatsNames, consumer_of
@@ -29,6 +30,7 @@ _MOST_TICKETS: Final = 1000  # of a subject that wait: more say nothing new
 _UNUSED_S: Final = 3600.0  # then a consumer goes
 _ACK_S: Final = 5.0
 _OPTIONS: Final = ("lease", "prefix")
+_MOST_LINE: Final = 2**20
 
 _log = logging.getLogger("aether_protocol")
 Handler = Callable[["Msg"], Awaitable[None]]
@@ -43,6 +45,13 @@ class NatsUrl(Struct, frozen=True):
     port: int
     names: NatsNames
     lease_s: float = 30.0
+
+
+class _Info(Struct):
+    """What a server says first."""
+
+    jetstream: bool = False
+    tls_required: bool = False
 
 
 def read_nats_url(url: str) -> NatsUrl:
@@ -61,7 +70,8 @@ def read_nats_url(url: str) -> NatsUrl:
         raise UsageError("that is not the URL of a NATS server", hint=hint) from None
     prefix = options.get("prefix", "aether")
     if not host or parts.path.strip("/") or set(options) - set(_OPTIONS) or not 1 <= lease_s <= 86_400:
-        raise UsageError(f"the broker {host!r} has what a NATS server's URL has not", hint=hint)
+        what = f"the broker {host!r} has what a NATS server's URL has not" if host else "the URL of the broker names no host"
+        raise UsageError(what, hint=hint)
     if not prefix.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"the prefix {prefix!r} is not letters, digits, - and _", hint=hint)
     server = f"{parts.scheme}://{parts.netloc}" if parts.port else f"{parts.scheme}://{parts.netloc}:{PORT}"
@@ -69,13 +79,38 @@ def read_nats_url(url: str) -> NatsUrl:
 
 
 def require_reachable(url: NatsUrl) -> None:
-    """Raise PortError where nothing answers there: what is away later is waited for, what never was is an error."""
+    """Raise PortError where nothing answers there, or it refuses: what is away later is waited for, what never was is an
+    error. The client of the library would try again for ever."""
+    where, js = f"NATS at {url.host}:{url.port}", "nats-server -js"
     try:
-        socket.create_connection((url.host, url.port), REACH_S).close()
+        with socket.create_connection((url.host, url.port), REACH_S) as link, link.makefile("rb") as lines:
+            said = msgspec.json.decode(lines.readline(_MOST_LINE).removeprefix(b"INFO "), type=_Info)
+            refused = "" if said.tls_required else _greeted(url, link, lines)
+    except msgspec.MsgspecError:
+        raise PortError(f"what answers at {url.host}:{url.port} is not NATS", hint=f"is {js} running there?") from None
     except OSError as error:
-        hint = "is nats-server running there, with JetStream (nats-server -js)?"
+        hint = f"is nats-server running there, with JetStream ({js})?"
         reason = (error.strerror or str(error)).lower()
-        raise PortError(f"NATS at {url.host}:{url.port} cannot be reached: {reason}", hint=hint) from error
+        raise PortError(f"{where} cannot be reached: {reason}", hint=hint) from error
+    if refused:
+        hint = "user and password are in the URL: nats://USER:PASSWORD@HOST, or its token: nats://TOKEN@HOST"
+        raise PortError(f"{where} refuses: {refused}", hint=hint)
+    if not said.jetstream:  # another server of its cluster may have it
+        _log.warning("%s has no JetStream: where no server of its cluster has it, no task begins (%s)", where, js)
+
+
+def _greeted(url: NatsUrl, link: socket.socket, lines: BinaryIO) -> str:
+    """Say who connects. Returns why the server refuses, or nothing. Raises OSError."""
+    user, password = urlsplit(url.server).username, urlsplit(url.server).password
+    given = {"auth_token": user} if password is None else {"user": user, "pass": password}
+    hello = {"verbose": False, "pedantic": False, "lang": "python3", "version": "0", **(given if user else {})}
+    link.sendall(b"CONNECT " + msgspec.json.encode(hello) + b"\r\nPING\r\n")
+    while line := lines.readline(_MOST_LINE):
+        if line.startswith(b"-ERR"):
+            return line[4:].decode("utf-8", "replace").strip(" '\r\n").lower()
+        if line.startswith(b"PONG"):
+            return ""
+    return "it ended the connection"
 
 
 class NatsLink:
