@@ -15,6 +15,7 @@ from msgspec import Struct
 from aether_protocol.engine.artifacts import names_artifacts
 from aether_protocol.engine.snapshots import Snapshots
 from aether_protocol.errors import PortError
+from aether_protocol.execution.secrets import RunSecrets
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import NewRun, RunSummary
@@ -61,8 +62,9 @@ class ActiveRun:
     is due, None where the store keeps none.
 
     `epoch` is that of its attempts (AttemptRef); `open` are the attempts that are dispatched and have not come back, by path.
-    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far. `error` is
-    why no engine can continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
+    `timers` are the instants set, by node * 2 + kind. `secrets` are the (name, key) of those that went out so far,
+    `asked_secrets` those for which providers were asked to mask what workers say, with `masking`. `error` is why no engine can
+    continue this run. `skew_us` is how far the run's time is ahead of the clock, where that was set back.
     `recovering`: not all that was due or requested when its lease was claimed has been handled yet. `waiters` are resolved at
     its end, `pause_waiters` also when it is paused; `streams` receive each step, and share the `texts` of entries.
     `names_artifacts`: steps may name artifacts, for a result brought one, or an earlier run did, or one may have in the past.
@@ -74,11 +76,13 @@ class ActiveRun:
         "_row_begun",
         "_row_leaves",
         "_row_phase",
+        "asked_secrets",
         "epoch",
         "error",
         "followers",
         "id",
         "machine",
+        "masking",
         "names_artifacts",
         "number",
         "open",
@@ -117,6 +121,8 @@ class ActiveRun:
         self.steps: list[LogEntry] = []
         self.timers: dict[int, int] = {}
         self.secrets: tuple[tuple[str, str], ...] = ()
+        self.asked_secrets: tuple[tuple[str, str], ...] = ()
+        self.masking: RunSecrets | None = None
         self.skew_us = 0
         self.since = 0
         self.recovering = False

@@ -1,7 +1,8 @@
 """What comes from outside of a broker (payloads of resumes, results by hand) is masked before it enters a run (DATA-12).
 
-A broker masks what its executors say, since the texts are there. Here they are asked for only when such an answer arrives. The
-loop of the engine never waits for a provider: an answer that needs one is put into the inbox when the provider has answered.
+A broker masks what its executors say, since the texts are there; it is masked once more with what is known here, for workers
+may be elsewhere. The loop of the engine never waits for a provider: an answer that needs one is put into the inbox when the
+provider has answered.
 """
 
 from __future__ import annotations
@@ -80,6 +81,15 @@ class OutsideAnswers:
             then(MASK if unmasked is not None else text if masker is None else masker.text(text))
 
         self.take(run, masked)
+
+    def known(self, run: ActiveRun) -> Masker | None:
+        """The masker of a run with what is known here, for what its broker reports: a worker elsewhere masks it, and others may
+        speak in its name. Providers are asked once for what the run comes to use, and not waited for: an engine need not have
+        the secrets of its workers."""
+        if run.secrets != run.asked_secrets:
+            run.asked_secrets, run.masking = run.secrets, self._book.of(run.id)
+            self.take(run, lambda *_: None)
+        return None if run.masking is None else run.masking.masker
 
     async def mask(self, state: RunState, text: str) -> str:
         """Mask a text about any run; `***` in its place where the secrets that the run has used cannot be had."""

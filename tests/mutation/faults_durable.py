@@ -664,9 +664,25 @@ FAULTS = (
         "acknowledged",
         "a result is acknowledged before it is stored",
         "engine/dispatch/reports.py",
-        "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), stored)\n\n    def brought",
+        "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), stored)\n\n    def _hidden",
         "        self._put(run, TaskFinished(NO_TIME, delivery.node, result, \"broker\"), None)\n"
-        "        if stored is not None:\n            stored()\n\n    def brought",
+        "        if stored is not None:\n            stored()\n\n    def _hidden",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "RT-108",
+        "a result of a worker elsewhere is not masked once more",
+        "engine/dispatch/reports.py",
+        "        result = self._hidden(delivery, result)\n",
+        "",
+        tests="tests/unit/engine/test_delivery.py",
+    ),
+    Fault(
+        "RT-108",
+        "a log of a worker elsewhere is not masked once more",
+        "engine/dispatch/reports.py",
+        "            text = text if masker is None else masker.text(text)\n",
+        "",
         tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(

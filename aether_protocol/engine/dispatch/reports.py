@@ -13,13 +13,17 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
-from aether_protocol.execution.masking import MASK
+from aether_protocol.execution.context import sealed
+from aether_protocol.execution.masking import MASK, Masker
 from aether_protocol.expressions.values import Json
+from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.broker import LogPart, Stored
 from aether_protocol.ports.wire import AttemptRef, TaskResult, cut_known
 from aether_protocol.scheduler.events import MOST_DEATHS, AttemptLost, Event, TaskFinished, TaskStarted
@@ -37,7 +41,8 @@ _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its
 class Reports:
     """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have, or
     has given up, `late_logs` the logs of such a run. `mask` hides the secrets of a run in what its processes wrote, and gives
-    it back then; `most_deaths` in a row of one attempt's process are an Error."""
+    it back then; `known` gives what masks what workers say once more; `most_deaths` in a row of one attempt's process are an
+    Error."""
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Reports:
         stranger: Stranger,
         *,
         mask: Mask,
+        known: Callable[[ActiveRun], Masker | None],
         late_logs: LateLogs,
         most_deaths: int = MOST_DEATHS,
     ) -> None:
@@ -57,6 +63,7 @@ class Reports:
         self._put = put
         self._stranger = stranger
         self._mask = mask
+        self._known = known
         self._most_deaths = most_deaths
         self._late_logs = late_logs
         self._thread = 0
@@ -87,7 +94,8 @@ class Reports:
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         delivery = self.find(ref)
         if delivery is not None:
-            delivery.details = details
+            masker = self._known(delivery.run)
+            delivery.details = details if masker is None else masker.value(details)
 
     def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
         delivery = self.find(ref)
@@ -129,7 +137,15 @@ class Reports:
             run.names_artifacts = True
         if self._deliveries.waiting:  # what came back may have left room
             self._deliveries.due = True
+        result = self._hidden(delivery, result)
         self._put(run, TaskFinished(NO_TIME, delivery.node, result, "broker"), stored)
+
+    def _hidden(self, delivery: Delivery, result: TaskResult) -> TaskResult:
+        """The result, masked once more."""
+        masker, target = self._known(delivery.run), delivery.run.state.nodes[delivery.node].call.target
+        if masker is None or not isinstance(target, TaskDef):
+            return result
+        return replace(sealed(masker, target, result), fetched=result.fetched)
 
     def brought(self, ref: AttemptRef, unwanted: Stored) -> None:
         run = self._runs.get(ref.run_id)
@@ -172,6 +188,8 @@ class Reports:
         if part is not None and (elsewhere or self._late_logs.holds(ref.run_id)):
             self._late_logs.take(ref, stream, text, offset or 0, part)
         elif run is not None and node is not None:
+            masker = self._known(run)
+            text = text if masker is None else masker.text(text)
             self._logs.take(run, node, ref.attempt, stream, text, part=part, offset=offset or 0)
 
 

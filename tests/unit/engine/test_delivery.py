@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aether_protocol.adapters.secrets.mapping import MappingSecrets
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.engine.api import RunEngine
@@ -22,7 +23,7 @@ from aether_protocol.scheduler.invariants import check
 from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock, SequentialIds, pass_time
 from aether_protocol.testing.settling import parts_of, settled
-from tests.unit.engine.plans import SECOND, dag, plan, retry, task
+from tests.unit.engine.plans import SECOND, dag, plan, retry, secret, task
 
 
 class Depot:
@@ -91,7 +92,10 @@ class Depot:
 class Site:
     """Engines that come and go before one depot."""
 
-    def __init__(self, store: Callable[[], Store] = MemoryStore) -> None:
+    def __init__(
+        self, store: Callable[[], Store] = MemoryStore, secrets: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self.secrets = [MappingSecrets(dict(secrets))] if secrets else []
         self.depot = Depot()
         self.clock = self.depot.clock
         self.begin = self.clock.now()
@@ -101,7 +105,13 @@ class Site:
 
     async def bring_up(self, owner: str = "site") -> RunEngine:
         self.engine = RunEngine(
-            store=self._store(), broker=self.depot, clock=self.clock, ids=self.ids, owner=owner, lease_s=None
+            store=self._store(),
+            broker=self.depot,
+            clock=self.clock,
+            ids=self.ids,
+            owner=owner,
+            lease_s=None,
+            secrets=self.secrets,
         )
         return await self.engine.__aenter__()
 
@@ -494,3 +504,27 @@ def test_an_attempt_that_a_worker_brings_along_is_wanted_while_its_run_waits_for
         assert await unwanted(site, a) == [a], "its run has ended"
 
     at(Site(lambda: open_sqlite(str(tmp_path / "site.db"), durability="normal")), body)
+
+
+@pytest.mark.rule("RT-108")
+def test_what_a_worker_elsewhere_did_not_mask_is_masked_where_the_engine_knows_the_secret() -> None:
+    async def body(site: Site) -> None:
+        seen: list[str] = []
+        site.engine.log_observers.append(lambda record: seen.append(record.text))
+        run = await site.engine.submit(plan(dag(task("a", "any", None, secret("p", "db", "p")))))
+        await settled(site.engine)
+        ref, sink = site.depot.ref("a"), site.depot.sink
+        for offset, text in ((0, "it is hunter2, "), (0, "it is hunter2, "), (15, "indeed")):
+            sink.logged(ref, "stdout", text, offset)
+        sink.heartbeat(ref, {"at": "hunter2"})
+        assert site.engine.driven.find(run).open[ref.path].details == {"at": "***"}
+        fetched = {"in": {"digest": "sha256:0", "size": 1}}
+        del site.depot.at_work[ref]
+        sink.finished(TaskResult(ref, 0, "hunter2!", {"x": ["hunter2"]}, fetched=fetched))
+        await settled(site.engine)
+        assert seen == ["it is ***, ", "indeed"]
+        node = site.engine.driven.state(run).nodes[-1]
+        assert (node.message, dict(node.outputs)) == ("***!", {"x": ["***"]})
+        assert site.phase(run) == "Succeeded"
+
+    at(Site(secrets={"db": {"p": "hunter2"}}), body)
