@@ -42,7 +42,7 @@ class Forwarding:
         owner: the name by which the store knows this one.
     """
 
-    def __init__(self, servers: Callable[[], Sequence[ServerRow]], owner: str = "") -> None:
+    def __init__(self, servers: Callable[[], Sequence[ServerRow]], owner: str) -> None:
         self._servers = servers
         self._owner = owner
         self._clients: dict[str, httpx.AsyncClient] = {}

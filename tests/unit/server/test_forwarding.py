@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import msgspec
 import pytest
 import uvicorn
 
@@ -58,7 +59,7 @@ class House:
         self.broker = WorkerBroker(SystemClock(), b"k" * 32, term=term, place=place, artifacts=artifacts, beat_s=0.2)
         self.ear = Ear()
         self.broker.start(self.ear)
-        self.forwarding = Forwarding(lambda: street.rows)
+        self.forwarding = Forwarding(lambda: street.rows, owner)
         self.relays = Relays(
             self.broker,
             street,
@@ -233,5 +234,20 @@ def test_artifacts_go_through_another_server_and_keep_their_checks(tmp_path: Pat
         assert [one.code for one in keeper.ear.results] == [0]
         for way in (at, by):
             await way.close()
+
+    play(tmp_path, body)
+
+
+@pytest.mark.rule("RT-152")
+def test_a_server_names_the_others_but_for_those_that_stop_in_the_welcome_and_to_each_beat(tmp_path: Path) -> None:
+    async def body(street: Street) -> None:
+        way = street.way(street.a)
+        executors = [ExecutorOffer(name="script")]
+        welcome = await way.hello(Hello(worker="w", protocols=[1], executors=executors, slots={"tasks": 1}))
+        assert welcome.servers == [street.b.row.address, street.c.row.address]
+        street.rows[1] = msgspec.structs.replace(street.b.row, stopping=True)
+        orders = await way.beat(welcome.session, BeatMessage(poll=0, holding=[]))
+        assert orders.servers == [street.c.row.address]
+        await way.close()
 
     play(tmp_path, body)

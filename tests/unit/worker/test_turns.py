@@ -175,6 +175,24 @@ def test_a_named_server_that_is_out_of_reach_keeps_no_worker_from_its_own(fault:
     play(body)
 
 
+def test_a_named_server_that_is_out_of_reach_is_left_for_the_others() -> None:
+    async def body() -> None:
+        out = {name: Place([]) for name in ("b", "c", "d", "e")}
+        a, f = Place([f"https://{name}" for name in (*out, "f")]), Place([])
+        town = Town(["a"], a=a, f=f, **out)
+        running = town.begin()
+        await asyncio.sleep(10)
+        for one in (a, *out.values()):
+            one.is_gone = True
+        town.supervisor.nudged.set()
+        await asyncio.sleep(LEASE_S)
+        assert len(f.hellos) == 1
+        assert max(len(one.asked) for one in out.values()) == 1, "none was asked again before the others"
+        running.cancel()
+
+    play(body)
+
+
 def test_all_that_were_given_are_asked_before_one_that_was_named() -> None:
     async def body() -> None:
         names = ["https://d"]
