@@ -127,9 +127,11 @@ class Spill:
 
     def hear(self, bell: OfferBell) -> None:
         """Another server has attempts for which it finds no worker."""
-        self._heard[bell.owner] = bell.offers, self._clock.now() + FRESH_US
         row = next((one for one in self._servers() if one.owner == bell.owner), None)
-        if row is not None and row.owner != self._me.owner and row.owner not in self._taking:
+        if row is None or row.owner == self._me.owner:
+            return  # it rings again, if it is one
+        self._heard[row.owner] = bell.offers, self._clock.now() + FRESH_US
+        if row.owner not in self._taking:
             task = self._taking[row.owner] = asyncio.create_task(self._take_on(row), name="aether-take")
             task.add_done_callback(lambda _: self._taking.pop(row.owner))
 

@@ -764,3 +764,16 @@ def test_a_taken_attempt_outlives_the_server_that_gave_it_and_the_one_that_took_
         assert (len(town.servers["c"].ear.results), town.servers["c"].ear.losses) == (1, [])
 
     play(body)
+
+
+@pytest.mark.rule("RT-150")
+def test_a_bell_in_the_name_of_no_server_leaves_nothing_behind() -> None:
+    async def body(town: Town) -> None:
+        spill = town.servers["a"].spill
+        for owner in ("a", "nowhere", ""):
+            spill.hear(OfferBell(owner, []))
+        assert (spill._heard, spill._taking) == ({}, {})
+        spill.hear(OfferBell("b", []))
+        assert [*spill._heard] == [*spill._taking] == ["b"]
+
+    play(body)
