@@ -28,7 +28,7 @@ def check_server_url(url: str, secret: str | None) -> str:
         raise UsageError(f"{url!r} is not the address of a server", hint=hint)
     if parts.username or parts.password:
         raise UsageError("the address of a server has no user and no password", hint="give a token: AETHER_TOKEN")
-    if secret is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if secret is not None and parts.scheme == "http" and not is_loopback(parts.hostname):
         hint = "use https://, or a tunnel whose end is on this machine"
         raise UsageError(f"{url!r} would carry {secret} in clear over the network", hint=hint)
     return url.rstrip("/")
@@ -45,7 +45,7 @@ def may_turn_to(url: str, named_by: str) -> bool:
         check_server_url(url, "secrets")
     except UsageError:
         return False
-    return not _is_loopback(urlsplit(url).hostname or "") or _is_loopback(urlsplit(named_by).hostname or "")
+    return not is_loopback(urlsplit(url).hostname or "") or is_loopback(urlsplit(named_by).hostname or "")
 
 
 def why_unreachable(url: str, error: Exception) -> tuple[str, str | None]:
@@ -70,7 +70,7 @@ def why_unreachable(url: str, error: Exception) -> tuple[str, str | None]:
     return text[:1].lower() + text[1:] or type(error).__name__, None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
     if host == "localhost":
         return True

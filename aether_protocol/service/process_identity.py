@@ -51,6 +51,12 @@ def is_server(owner: str) -> bool:
     return len(parts) == 4 and parts[3].startswith(_SERVER)
 
 
+def is_elsewhere(owner: str) -> bool:
+    """Is this the name of a process of another machine, or of a container with another name? Its loopback is not ours."""
+    parts = owner.split("|")
+    return len(parts) == 4 and parts[0].split("/")[:2] != place().split("/")[:2]
+
+
 def called(owner: str) -> str:
     """An owner as people call it: a process of the command line by its number and machine, any other by its name."""
     parts = owner.split("|")

@@ -289,6 +289,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "RT-146",
+        "a token goes to the loopback that a server of another machine names",
+        "server/relay/peers.py",
+        "if is_elsewhere(peer.owner) and is_loopback(",
+        "if False and is_loopback(",
+        tests=FORWARDING,
+    ),
+    Fault(
+        "RT-146",
         "a worker may speak for the workers of a server",
         "server/access.py",
         'allowed = caller.kind == "peer" or caller is LOCAL',
@@ -323,7 +331,7 @@ FAULTS: tuple[Fault, ...] = (
         "RT-152",
         "a token goes to what listens on the worker's own machine",
         "assembly/server_urls.py",
-        " or _is_loopback(urlsplit(named_by).hostname or \"\")",
+        " or is_loopback(urlsplit(named_by).hostname or \"\")",
         " or True",
         tests=TURNS,
     ),

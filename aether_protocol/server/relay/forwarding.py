@@ -17,11 +17,11 @@ import msgspec
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
 from aether_protocol.adapters.brokers.workers import SessionOverError
-from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
+from aether_protocol.assembly.server_urls import why_unreachable
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.server.problems import ApiError
-from aether_protocol.server.relay.peers import stream
+from aether_protocol.server.relay.peers import peer_url, stream
 from aether_protocol.worker.http import ANSWER_S
 
 FORWARDED: Final = "aether-forwarded"  # a header: the call was passed on, and is not passed on again
@@ -65,13 +65,13 @@ class Forwarding:
             await client.aclose()
 
     def _client(self, row: ServerRow) -> httpx.AsyncClient:
-        client = self._clients.get(row.address)
+        try:
+            url = peer_url(row)
+        except UsageError as error:
+            raise _away(f"server {row.name} cannot be called: {error.message}", error.hint) from None
+        client = self._clients.get(url)
         if client is None:
-            try:
-                url = check_server_url(row.address, "tokens and secrets")
-            except UsageError as error:
-                raise _away(f"server {row.name} cannot be called: {error.message}", error.hint) from None
-            client = self._clients[row.address] = httpx.AsyncClient(base_url=url, timeout=ANSWER_S)
+            client = self._clients[url] = httpx.AsyncClient(base_url=url, timeout=ANSWER_S)
         return client
 
 

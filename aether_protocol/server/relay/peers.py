@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
 import msgspec
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
 from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
-from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
+from aether_protocol.assembly.server_urls import check_server_url, is_loopback, why_unreachable
+from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.ports.worker import Hello, Orders, Welcome
+from aether_protocol.service.process_identity import is_elsewhere
 from aether_protocol.worker.http import HttpTransport
 from aether_protocol.worker.transport import TransportError
 
@@ -27,6 +29,20 @@ _PASSED: Final = frozenset(  # headers of answers
 )
 
 
+def peer_url(peer: ServerRow) -> str:
+    """The address of another server of this store, which tokens may be sent to.
+
+    Raises:
+        UsageError: they would go over a network in clear, or to a stranger: a server on another machine that gives an address
+            on the loopback means its own.
+    """
+    url = check_server_url(peer.address, "tokens and secrets")
+    if is_elsewhere(peer.owner) and is_loopback(urlsplit(url).hostname or ""):
+        hint = "it says with --advertise URL where the others reach it"
+        raise UsageError(f"{url} is the loopback of another machine, on which {peer.name} runs", hint=hint)
+    return url
+
+
 class PeerTransport(HttpTransport):
     """See `server.relay.link.LinkTransport`.
 
@@ -35,11 +51,11 @@ class PeerTransport(HttpTransport):
         token: that of this one.
 
     Raises:
-        UsageError: texts of secrets would go to its address in clear over a network.
+        UsageError: as `peer_url`.
     """
 
     def __init__(self, peer: ServerRow, token: str) -> None:
-        super().__init__(check_server_url(peer.address, "secrets"), token=token)
+        super().__init__(peer_url(peer), token=token)
 
     async def hello(self, hello: Hello) -> Welcome:
         return await self._post(HELLO, hello, Welcome)

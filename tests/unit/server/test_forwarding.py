@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import platform
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from aether_protocol.adapters.artifacts.repository import LocalRepository
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.engine.clock import SystemClock
+from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.ports.worker import BeatMessage, ExecutorOffer, Hello, Poll, ResultReport, WorkReport
 from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import AccessRules
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.relay.forwarding import FORWARDED, Forwarding
-from aether_protocol.server.relay.peers import PeerTransport
+from aether_protocol.server.relay.peers import PeerTransport, peer_url
 from aether_protocol.server.relay.relays import Relays
 from aether_protocol.service.access.caller import Caller
+from aether_protocol.service.process_identity import place as own_place
+from aether_protocol.service.process_identity import this_process
 from aether_protocol.testing.contracts.broker import Ear, work
 from aether_protocol.worker.http import HttpTransport
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
@@ -53,7 +57,7 @@ class House:
 
     def __init__(self, street: Street, place: str, term: int, folder: Path) -> None:
         self.port = free_port()
-        owner = f"here|{term}|1|server-{place}"
+        owner = f"{own_place()}|{term}|1|server-{place}"
         self.row = ServerRow(owner, place, f"http://127.0.0.1:{self.port}")
         artifacts = LocalRepository(folder / place)
         self.broker = WorkerBroker(SystemClock(), b"k" * 32, term=term, place=place, artifacts=artifacts, beat_s=0.2)
@@ -251,3 +255,18 @@ def test_a_server_names_the_others_but_for_those_that_stop_in_the_welcome_and_to
         await way.close()
 
     play(tmp_path, body)
+
+
+def test_no_token_goes_to_the_loopback_of_another_machine() -> None:
+    here = this_process(serves=True)
+    for address, owner in (
+        ("http://127.0.0.1:7234", here),
+        ("http://localhost:7234", here),
+        ("https://other.example.com", "other/1234abcd/4026531836|7|99|server-00aa11bb"),
+    ):
+        assert peer_url(ServerRow(owner, "one", address)) == address
+    elsewhere = "other" + here.removeprefix(platform.node())
+    for address in ("http://127.0.0.1:7234", "http://[::1]:7234", "https://localhost:7234"):
+        with pytest.raises(UsageError, match="is the loopback of another machine, on which one runs") as told:
+            peer_url(ServerRow(elsewhere, "one", address))
+        assert told.value.hint == "it says with --advertise URL where the others reach it"
