@@ -22,22 +22,24 @@ LOCAL: Final = "local"
 class BrokerKind(Struct, frozen=True):
     """A kind of broker whose workers are elsewhere.
 
-    `extra` is what is installed for it, `modules` what it imports of that; `like` is a URL of it. `serves`: `aether worker
-    --broker URL` works for it; else its own workers carry the attempts out.
+    `extra` is what is installed for it, `modules` what it imports of that; `like` is a URL of it. `workers`: what starts
+    its own workers, which carry the attempts out; empty: `aether worker --broker URL` works for it.
     """
 
     extra: str
     modules: tuple[str, ...]
     like: str
-    serves: bool = False
+    workers: str = ""
 
+
+_CELERY: Final = "celery -A aether_protocol.celery worker"
 
 KINDS: Final[Mapping[str, BrokerKind]] = MappingProxyType(
     {
-        "nats": BrokerKind("nats", ("nats",), "nats://HOST:PORT", serves=True),
-        "celery+redis": BrokerKind("celery", ("celery", "redis"), "celery+redis://HOST"),
-        "celery+rediss": BrokerKind("celery", ("celery", "redis"), "celery+rediss://HOST"),
-        "dask": BrokerKind("dask", ("distributed",), "dask://127.0.0.1:8786"),
+        "nats": BrokerKind("nats", ("nats",), "nats://HOST:PORT"),
+        "celery+redis": BrokerKind("celery", ("celery", "redis"), "celery+redis://HOST", _CELERY),
+        "celery+rediss": BrokerKind("celery", ("celery", "redis"), "celery+rediss://HOST", _CELERY),
+        "dask": BrokerKind("dask", ("distributed",), "dask://127.0.0.1:8786", "dask worker HOST:PORT"),
     }
 )
 
@@ -75,9 +77,10 @@ def check_broker_url(url: str, *, for_worker: bool = False) -> str:
         likes = ", ".join(KINDS[name].like if name in KINDS else name for name in several)
         raise UsageError(f"unknown broker {scheme!r}", hint=did_you_mean(scheme, several, f"installed: {likes}"))
     kind = KINDS.get(scheme)
-    if for_worker and (kind is None or not kind.serves):
-        served = ", ".join(sorted(one.like for one in KINDS.values() if one.serves)) or "none yet"
-        raise UsageError(f"'aether worker' does not work for the broker {shown!r}", hint=f"it does for {served}")
+    if for_worker and (kind is None or kind.workers):
+        served = ", ".join(sorted(one.like for one in KINDS.values() if not one.workers))
+        hint = f"its workers are started with `{kind.workers}`" if kind is not None else f"it does for {served}"
+        raise UsageError(f"'aether worker' does not work for the broker {shown!r}", hint=hint)
     if kind is not None:
         missing = [name for name in kind.modules if find_spec(name) is None]
         if missing:

@@ -56,6 +56,16 @@ def test_brokers_with_workers_of_their_own_are_not_worked_for() -> None:
         check_broker_url("local", for_worker=True)
 
 
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [("celery+redis://h", "`celery -A aether_protocol.celery worker`"), ("dask://h:1", "`dask worker HOST:PORT`")],
+)
+def test_who_would_work_for_them_hears_what_starts_their_workers(url: str, command: str) -> None:
+    with pytest.raises(UsageError) as told:
+        check_broker_url(url, for_worker=True)
+    assert told.value.hint == f"its workers are started with {command}"
+
+
 @pytest.mark.usefixtures("kinds")
 def test_only_a_broker_elsewhere_is_elsewhere() -> None:
     assert [is_remote(one) for one in ("far://h", "local", None, object())] == [True, False, False, False]
