@@ -118,12 +118,12 @@ async def collect(
 ) -> Collected:
     """Delete the contents that no run of `store` names and that were put before `now - grace_us`.
 
-    `aside` makes the blocking calls.
+    `aside` makes the blocking calls. A dry run writes nothing: neither a name of the store, nor a note of it at the repository.
 
     Raises:
         PortError: Other stores keep artifacts there too, so that nothing may be deleted; or it cannot be read.
     """
-    others = await aside(others_of, repository, await store.upkeep.identity())
+    others = () if dry_run else await aside(others_of, repository, await store.upkeep.identity())
     if others:
         raise PortError(
             "runs of another store may name what is kept there: nothing is deleted",

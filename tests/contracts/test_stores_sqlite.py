@@ -208,9 +208,9 @@ def test_what_comes_together_is_recorded_together(tmp_path: Path) -> None:
             assert (await client_of(engine).runs.wait(run)).phase == "Succeeded"
             rows = store.database.execute("SELECT last - (id & 4294967295) + 1 FROM steps ORDER BY id").fetchall()
         steps = [count for (count,) in rows]
-        assert max(steps) <= 128
-        assert steps.count(65) >= 8, "64 results, and what starts the next 64"
-        assert len(steps) <= 14
+        assert max(steps) <= 256
+        assert steps.count(129) >= 4, "128 results, and what starts the next 128"
+        assert len(steps) <= 8
 
     asyncio.run(body())
 

@@ -27,7 +27,14 @@ _PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.5)  # between two tries; the last fo
 _REPEATS: Final = 20  # of a transaction that met another one
 _CONNECT_S: Final = 10.0
 
-_AWAY: Final = (OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+# asyncpg has an internal error where the server's farewell comes to a connection that is about to be used.
+_AWAY: Final = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _AWAY_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "25006"})  # shut down, starts, full, a standby
 # A transaction met another one: rows that both changed, a key that both inserted, a plan that was deleted meanwhile.
 _MET_STATES: Final = frozenset({"40001", "40P01", "23505", "23503"})
