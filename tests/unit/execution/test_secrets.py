@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aether_protocol.execution import secrets as secrets_module
-from aether_protocol.execution.secrets import AT_ONCE
+from aether_protocol.execution.secrets import AT_ONCE, SecretBook
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.service import client_of
 from aether_protocol.testing.harness import EngineWorld, run_on, succeed
@@ -170,7 +170,7 @@ def test_an_answer_that_waits_for_a_vault_is_refused_when_the_engine_closes() ->
 
 
 @pytest.mark.rule("RT-119")
-def test_a_cancel_waits_for_no_vault_and_its_reason_is_withheld() -> None:
+def test_a_cancel_waits_for_no_vault_and_its_reason_is_masked_or_withheld() -> None:
     """No thread is asked: what is not at hand cannot be masked, and nothing unmasked is recorded."""
     vault = Vault()
 
@@ -180,7 +180,8 @@ def test_a_cancel_waits_for_no_vault_and_its_reason_is_withheld() -> None:
         world.engine._driver.outside._book.providers = (vault,)
         await client_of(world.engine).control.cancel(run, reason="hunter2 was seen in a log")
         report = await client_of(world.engine).runs.wait(run)
-        assert (report.phase, report.message) == ("Cancelled", "cancelled: ***")
+        assert (report.phase, report.message) == ("Cancelled", "cancelled: *** was seen in a log"), "it is known by then"
 
     run_on(EngineWorld({"x": ("inline", suspended)}, secrets={"db": {"p": "hunter2"}}), body)
+    assert SecretBook([vault]).mask_at_once("run", "default", [("db", "p")], "hunter2 was seen in a log") == "***"
     assert vault.threads == []
