@@ -31,6 +31,7 @@ from aether_protocol.scheduler.transitions import SUSPENDED, Phase
 from aether_protocol.views.summary import make_row
 
 if TYPE_CHECKING:
+    from aether_protocol.engine.clock import Sending
     from aether_protocol.views.event_feed import EntryTexts
 
 
@@ -209,3 +210,4 @@ class Draft(NamedTuple):
 
     run: ActiveRun
     new: NewRun
+    sent: Sending  # its lease counts from then at the latest

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from aether_protocol.engine.active_run import ActiveRun, Draft
 from aether_protocol.engine.artifacts import named_by
+from aether_protocol.engine.clock import Sending
 from aether_protocol.engine.dispatch.deliveries import EngineSite
 from aether_protocol.engine.driven import DrivenRuns, LoopGuard
 from aether_protocol.engine.inbox import Asked
@@ -206,14 +207,14 @@ class RunEngine:
 
     def begin(self, draft: Draft, token: int) -> str:
         """Begin a drafted run that the store knows by now, under this fencing token; its id."""
-        run, new = draft
+        run, new, sent = draft
         run.token, run.since = token, self._clock.now()
-        if new.owner is not None:
-            self._keeper.lease_taken()
         self._submitted += 1
         run.number = self._submitted
         self._driver.runs[run.id] = run
         self._driver.put(run, Submitted(0, new.header, "api"))
+        if new.owner is not None:
+            self._keeper.lease_taken(sent)
         return run.id
 
     def check_mailbox(self) -> None:
@@ -261,6 +262,7 @@ class RunEngine:
             wanted = []  # all of its runs are here, and not under a lease that would keep them from being claimed
         await self._keeper.tell_breaks()
         scope: Scope = "all" if self._passivation is None else "ready"
+        sent = self._keeper.sending()
         claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, limit, wanted, scope)
         free = [pair for pair in claimed if pair[0] not in self._beginning]
         new = [(one, token) for one, token in free if one not in known or known[one].error]
@@ -279,27 +281,29 @@ class RunEngine:
             await self._store.leases.release(self._keeper.owner, [one for one, _ in new])
             raise
         if new:
-            self._keeper.lease_taken()
+            self._keeper.lease_taken(sent)
         settled: dict[str, asyncio.Future[None]] = {}
         answers: list[asyncio.Future[None]] = []
         for one, token in new:
             asked: Asked | None = None
             if cancel is not False:
                 asked = cancel_question(cancel if isinstance(cancel, str) else ""), asyncio.get_running_loop().create_future()
-            going_on = await self._recover(one, token, asked, must=run_ids is not None)
+            going_on = await self._recover(one, token, asked, sent, must=run_ids is not None)
             if going_on is not None:
                 settled[one] = going_on
                 answers += [asked[1]] if asked is not None else []
         return settled, answers
 
-    async def _recover_woken(self, run_id: str, token: int, asked: Asked | None) -> asyncio.Future[None] | None:
+    async def _recover_woken(
+        self, run_id: str, token: int, asked: Asked | None, sent: Sending
+    ) -> asyncio.Future[None] | None:
         known = self._driver.runs.get(run_id)
         if known is not None and known.error is None:
             return None  # it is here already
-        return await self._recover(run_id, token, asked, must=False, woken=True)
+        return await self._recover(run_id, token, asked, sent, must=False, woken=True)
 
     async def _recover(
-        self, run_id: str, token: int, asked: Asked | None, *, must: bool, woken: bool = False
+        self, run_id: str, token: int, asked: Asked | None, sent: Sending, *, must: bool, woken: bool = False
     ) -> asyncio.Future[None] | None:
         """Done once the recovery is through; None where the run cannot be recovered."""
         try:
@@ -311,6 +315,7 @@ class RunEngine:
             run = ActiveRun(run_id, self._submitted, state.plan, state, stored.epoch)
             run.token, run.since = token, self._clock.now()
             run.snapshots = snapshots_of(stored, self._snapshots)
+            self._keeper.require(run_id, sent)
             settled = await self._driver.recover(run, asked)
         except Exception as error:
             told = error if isinstance(error, AetherError) else BrokenInvariant(f"{type(error).__name__}: {error}")
@@ -343,7 +348,7 @@ class RunEngine:
         if self._store.durable:
             new.owner, new.ttl = self._keeper.owner, self._keeper.ttl
             run.snapshots = Snapshots(self._snapshots, self._store.tier, saved_at=header.created_at)
-        return Draft(run, new)
+        return Draft(run, new, self._keeper.sending())
 
     async def _begin(self, draft: Draft) -> str:
         self._beginning.add(draft.run.id)  # a claim may come between

@@ -3,6 +3,7 @@
 Law: `SystemClock.now` never goes back and never jumps: it is the machine's time when the clock was made plus what has passed
 since, so durations are right even where the machine's clock is set. `WallClock.now` is the machine's time, whatever
 happens to it: for callers that follow the time of day for weeks, on a machine that sleeps or whose clock is corrected.
+`LeaseAge` trusts neither of an engine's two clocks: it goes by the faster one.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from aether_protocol.ports.clock import Clock, TimerHandle
+from aether_protocol.ports.store.runs import NEVER
 
 _LONGEST_S: Final = 86_400.0  # event loops do not like to wait for weeks: longer waits are cut up
 _LOOK_S: Final = 1.0  # between two looks at a clock that may jump
@@ -70,6 +72,54 @@ class WallClock:
             if left <= 0:
                 return
             await asyncio.sleep(min(left, self._look_s))
+
+
+class Sending(NamedTuple):
+    """When a call is sent that may take a lease: `at` in microseconds of its LeaseAge, after so many `lapses`."""
+
+    at: int
+    lapses: int
+
+
+class LeaseAge:
+    """How old a lease of `lease_us` (None: it never ends) is at the most: the store never has it for older.
+
+    It has a time of its own, in microseconds, of which as much passes as on the faster one of the engine's clock and the
+    machine's. `urgent`: the lease is to be renewed now, however young it is, for one of them was set back, and the store's
+    perhaps too.
+    """
+
+    def __init__(self, clock: Clock, lease_us: int | None) -> None:
+        self.urgent = False
+        self._clock = clock
+        self._lease_us = lease_us
+        self._now = 0
+        self._begun = 0
+        self._seen = clock.now(), clock.wall()
+
+    def look(self, least: int = 0) -> int:
+        """Look at the clocks and give the time, which is `least` by now, whatever they show."""
+        now, wall = self._clock.now(), self._clock.wall()
+        passed, by_wall = now - self._seen[0], wall - self._seen[1]
+        self._seen = now, wall
+        self._now = max(self._now + max(passed, by_wall, 0), least)
+        self.urgent = self.urgent or min(passed, by_wall) < 0
+        return self._now
+
+    def begin(self, at: int) -> None:
+        """Let it begin at that time, or where it began if that was later."""
+        self.look()
+        self._begun = max(self._begun, at)
+
+    @property
+    def left(self) -> int:
+        """How much is left of the lease; 0 where it is over."""
+        return NEVER if self._lease_us is None else max(self._begun + self._lease_us - self._now, 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether others may have the lease."""
+        return self.left == 0
 
 
 class _Alarm:

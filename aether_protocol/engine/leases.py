@@ -2,7 +2,9 @@
 
 Law: an engine drives a run only while it holds it, and its locks. The lease is renewed well before it ends, and at once where
 the machine's clock was set; what was taken over, or could not be renewed in time, is given up here at once. All of it happens
-between turns of the loop, when no append of this engine is on its way: it writes nothing else at the same time.
+between turns of the loop, when no append of this engine is on its way: it writes nothing else at the same time. One thing
+waits for no turn, since the loop may be waiting for a store that never answers: the end of the lease, an alarm by the engine's
+own clocks. A lease counts from when the last call that took or renewed it, and was answered, was sent (RT-153).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.clock import LeaseAge, Sending
 from aether_protocol.engine.inbox import Reply
 from aether_protocol.engine.mailbox import KEY, opened, to_event, told, wants_answer
 from aether_protocol.engine.observers import Observers
@@ -26,12 +29,27 @@ from aether_protocol.scheduler.events import Event
 
 LEASE_S: Final = 15.0
 BEAT_US: Final = 1_000_000  # how often the mailbox is looked into
+_SILENT: Final = PortError("the store did not answer in time")
 
 _log = logging.getLogger("aether_protocol")
 
 
 def _nothing() -> None:
     """No loop is there to be woken."""
+
+
+def _ended(run_id: str, error: AetherError) -> LeaseEndedError:
+    return LeaseEndedError(f"the lease of run {run_id!r} ended before it could be renewed: {error.message}", hint=error.hint)
+
+
+class LeaseEndedError(BusyError):
+    """The store did not let the lease of a run be renewed in time: another engine may drive it now."""
+
+    exit_code = PortError.exit_code
+
+
+def _held(driver: Drives) -> dict[str, int]:
+    return {run.id: run.token for run in driver.runs.values() if run.token and not run.over}
 
 
 class Drives(Protocol):
@@ -59,8 +77,14 @@ class LeaseKeeper:
         self._lease_us = lease_us
         self._beat_us = BEAT_US if lease_us is None else max(min(BEAT_US, lease_us // 3), 1_000)
         self.wake: Callable[[], None] = _nothing
-        self._age_us = 0  # of the lease, since it was taken or renewed
-        self._seen = (0, 0)  # what the engine's clock and the machine's showed when they were looked at last
+        self._withdraw: Callable[[], None] = _nothing
+        self._driver: Drives | None = None
+        self._age = LeaseAge(clock, lease_us)
+        self._expected_us = 0  # when the alarm is to ring, by that
+        self._lapses = 0  # how often the lease has ended
+        self._has_lapsed = False  # and was not taken since
+        self._failure: AetherError = _SILENT  # why the lease was not renewed
+        self._is_spared = False  # the lease is over, and the store gets one more beat to answer
         self._locks: set[str] = set()
         self._given_up: list[str] = []
         self._broke: list[tuple[str, int, int, str]] = []  # runs that broke this engine: token, leaves ended by then, reason
@@ -77,20 +101,36 @@ class LeaseKeeper:
         """How long a lease is that is taken now, in microseconds; None: it has no end."""
         return self._lease_us
 
-    def lease_taken(self) -> None:
-        """Keep the lease: something was claimed just now."""
-        self._age_us, self._seen = 0, (self._clock.now(), self._clock.wall())
+    def start(self, driver: Drives, wake: Callable[[], None], withdraw: Callable[[], None]) -> None:
+        """Keep the lease of a driver. `withdraw` withdraws from its broker, at once, what was released."""
+        self._driver, self.wake, self._withdraw = driver, wake, withdraw
+
+    def sending(self) -> Sending:
+        """Note that a call is sent now that may take the lease: see `lease_taken`."""
+        return Sending(self._age.look(), self._lapses)
+
+    def lease_taken(self, sent: Sending) -> None:
+        """Keep the lease: something was claimed by a call that was sent then. What took longer than a lease has none."""
+        self._age.begin(sent.at)
+        self._failure, self._has_lapsed = _SILENT, False
+        if self._age.is_over:
+            self._lapse()
         if self._lease_us is not None and self._alarm is None:
             self._arm()
 
-    def _look_at_clocks(self) -> bool:
-        """Let the lease grow older by what has passed on the faster one of the two clocks: it is never taken for younger than
-        the store has it; whether one of them was set back, and perhaps the store's with it."""
-        now, wall = self._clock.now(), self._clock.wall()
-        passed, by_wall = now - self._seen[0], wall - self._seen[1]
-        self._seen = now, wall
-        self._age_us += max(passed, by_wall, 0)
-        return min(passed, by_wall) < 0
+    def require(self, run_id: str, sent: Sending) -> None:
+        """Raise LeaseEndedError where the lease has ended since it was to be taken for that run."""
+        if self._lapses != sent.lapses:
+            raise _ended(run_id, _SILENT)
+
+    def _lapse(self) -> None:
+        """The lease has ended, whatever the store says later: others may drive the runs from now on."""
+        self._lapses += 1
+        self._has_lapsed = True
+        if self._driver is not None:
+            for run_id in _held(self._driver):
+                self._driver.abandon(self._driver.runs[run_id], _ended(run_id, self._failure))
+            self._withdraw()
 
     def check_mailbox(self) -> None:
         """Look into the mailbox before the next turn."""
@@ -116,10 +156,11 @@ class LeaseKeeper:
             self._broke.pop(0)
 
     async def lock(self, name: str) -> bool:
+        sent = self.sending()
         taken = await self._store.leases.lock(name, self.owner, self._lease_us)
         if taken:
             self._locks.add(name)
-            self.lease_taken()
+            self.lease_taken(sent)
         return taken
 
     async def unlock(self, name: str) -> None:
@@ -127,12 +168,23 @@ class LeaseKeeper:
         await self._store.leases.unlock(name, self.owner)
 
     def _arm(self) -> None:
-        self._alarm = self._clock.call_at(self._clock.now() + self._beat_us, self._ring)
+        """Ring at the next beat, or at the end of the lease if that comes first."""
+        now = self._age.look()
+        wait = min(self._beat_us, self._age.left or self._beat_us)
+        self._expected_us = now + wait
+        self._alarm = self._clock.call_at(self._clock.now() + wait, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
+        now = self._age.look(self._expected_us)  # so much has passed, also where a clock was set back
+        stood_still = now > self._expected_us + self._beat_us  # the machine slept: the store was not asked yet
+        if self._age.is_over and (self._is_spared or not stood_still) and not self._has_lapsed:
+            self._lapse()
+        self._is_spared = self._age.is_over
         self.due = True
         self.wake()
+        if self._driver is not None and not self._stopped and (self._locks or _held(self._driver)):
+            self._arm()
 
     def stop(self) -> None:
         """No more beats; what was not answered so far is the next owner's affair."""
@@ -146,7 +198,7 @@ class LeaseKeeper:
     async def work(self, driver: Drives) -> None:
         """What is due now. What the store refuses for a moment is tried again at the next beat."""
         self.due = False
-        held = {run.id: run.token for run in driver.runs.values() if run.token and not run.over}
+        held = _held(driver)
         try:
             await self._answer()
             await self._renew(driver, held)
@@ -173,26 +225,29 @@ class LeaseKeeper:
             self._given_up.clear()
         if self._lease_us is None or not (held or self._locks):
             return
-        if not self._look_at_clocks() and self._age_us < self._lease_us // 3:
+        sent = self.sending()
+        if not self._age.urgent and self._age.left > self._lease_us - self._lease_us // 3:
             return
+        runs = [driver.runs[run_id] for run_id in held]
+        self._age.urgent = False
         try:
             lost = await self._store.leases.renew(self.owner, self._lease_us, held)
         except (PortError, BusyError) as error:
-            self._age_us = max(self._age_us, self._lease_us // 3)  # tried again with the next beat
-            if self._age_us >= self._lease_us:
-                for run_id in held:
-                    text = f"the lease of run {run_id!r} ended before it could be renewed: {error.message}"
-                    driver.abandon(driver.runs[run_id], PortError(text, hint=error.hint))
+            self._age.urgent, self._failure = True, error  # tried again with the next beat
+            self._age.look()
+            if self._age.is_over:
+                self._lapse()
             raise
-        self.lease_taken()
-        for run_id in lost:
-            driver.abandon(driver.runs[run_id], BusyError(f"run {run_id!r} was taken over by another engine"))
+        self.lease_taken(sent)
+        for run in runs:
+            if run.id in lost:
+                driver.abandon(run, BusyError(f"run {run.id!r} was taken over by another engine"))
         for name in list(self._locks):
             if not await self._store.leases.lock(name, self.owner, self._lease_us):  # the engine that has it relies on it
                 self._locks.discard(name)
-                for run_id in held:
-                    text = f"lock {name!r} was taken over by another engine: run {run_id!r} is left as it is"
-                    driver.abandon(driver.runs[run_id], BusyError(text))
+                for run in runs:
+                    text = f"lock {name!r} was taken over by another engine: run {run.id!r} is left as it is"
+                    driver.abandon(run, BusyError(text))
 
     async def collect(self, driver: Drives) -> None:
         """Put what others ask of our runs into the inbox."""

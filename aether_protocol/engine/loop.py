@@ -96,13 +96,12 @@ class RunLoop:
         self._unstored = Unstored()
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
-        keeper.wake = self._wake
         self._passivation, self.releases = passivation, RunReleases(store, clock, keeper, passivation)
-        self._store = store
+        self._store, self._clock = store, clock
         self._brokers = (broker,) if site is None else (broker, site.carrier)
-        self._clock = clock
         self.outside = OutsideAnswers(book)
         self.deliveries = Deliveries(broker, clock, self._wake, observers, lambda *lost: self.reports.gone(*lost), site=site)
+        keeper.start(self, self._wake, self.deliveries.withdraw_at_once)
         self._late = LateResults(store)
         self.reports = Reports(
             self.runs, self.deliveries, self.logs, self._put, self._late.take, late_logs=LateLogs(store, self.logs, clock.now),
@@ -183,6 +182,8 @@ class RunLoop:
         except AetherError as error:
             self.abandon(run, error)
             raise
+        if run.error is not None:  # the lease has ended meanwhile, or the run was taken over
+            raise run.error
         self._order_outstanding(run, told, asked=asked is not None)
         settled: Answer = asyncio.get_running_loop().create_future()
         self._put(run, None, RecoveryEnd(settled))
@@ -464,9 +465,8 @@ class RunLoop:
         self._timers.drop(run)
         if self._passivation is not None:
             self._passivation.forget(run)
-        run.wake(run.waiters)
-        run.wake(run.pause_waiters)
-        run.wake(run.followers)
+        for waiting in (run.waiters, run.pause_waiters, run.followers):
+            run.wake(waiting)
         self._ended.append(run)
         if len(self._ended) > KEEP_ENDED:
             oldest = self._ended.popleft()

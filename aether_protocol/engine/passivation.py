@@ -26,6 +26,7 @@ from itertools import takewhile
 from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.clock import Sending
 from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.inbox import Asked, Entry
 from aether_protocol.engine.leases import BEAT_US, LeaseKeeper
@@ -45,7 +46,7 @@ EARLY_US: Final = 1_000_000  # so long before a `sleep` is through its run is wo
 _NEXT: Final = RunQuery(asleep=True, limit=1)
 _log = logging.getLogger("aether_protocol")
 
-Recover = Callable[[str, int, Asked | None], Awaitable[object]]
+Recover = Callable[[str, int, Asked | None, Sending], Awaitable[object]]
 
 
 class Passivated:
@@ -234,7 +235,9 @@ class Passivation:
             if run.id in refused:
                 self._waiting[run] = now
         return {
-            run: due for run, due in chosen.items() if run.id not in refused and not self._loop.is_concerned(run)
+            run: due
+            for run, due in chosen.items()
+            if run.id not in refused and run.error is None and not self._loop.is_concerned(run)
         }
 
     async def _release(self, runs: dict[str, int | None]) -> None:
@@ -309,8 +312,9 @@ class Passivation:
         owner, count = self._keeper.owner, WAKE_BATCH
         while count == WAKE_BATCH:
             async with self.claiming():
+                sent = self._keeper.sending()
                 claimed = await self._store.leases.claim(owner, self._keeper.ttl, WAKE_BATCH, None, "woken")
-                await self._recover_all(claimed)
+                await self._recover_all(claimed, sent)
             count = len(claimed)
         rows = await self._store.runs.rows(_NEXT)
         due = rows[0].wake_at if rows else None
@@ -325,16 +329,17 @@ class Passivation:
             row = await self._store.runs.row(run_id)
             if row is None or row.closed or (row.wake_at is None and run_id not in self._unclear):
                 return False
+            sent = self._keeper.sending()
             claimed = await self._store.leases.claim(self._keeper.owner, self._keeper.ttl, None, [run_id])
-            return await self._recover_all(claimed, asked) > 0
+            return await self._recover_all(claimed, sent, asked) > 0
 
-    async def _recover_all(self, claimed: list[tuple[str, int]], asked: Asked | None = None) -> int:
+    async def _recover_all(self, claimed: list[tuple[str, int]], sent: Sending, asked: Asked | None = None) -> int:
         """Recover runs that were claimed; how many could be."""
         if claimed:
-            self._keeper.lease_taken()
+            self._keeper.lease_taken(sent)
         recovered = 0
         for run_id, token in claimed:
-            if await self._recover(run_id, token, asked) is not None:
+            if await self._recover(run_id, token, asked, sent) is not None:
                 recovered += 1
                 for callback in self.woken:
                     callback(run_id)

@@ -16,7 +16,57 @@ FUTURES: Final = "tests/e2e/test_futures_broker.py"
 DASK: Final = "tests/e2e/test_dask.py"
 DASK_CONTRACT: Final = "tests/contracts/test_dask_broker.py"
 
+HANGING: Final = "tests/unit/engine/test_hanging_store.py"
+
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "RT-153",
+        "a store that does not answer keeps the lease from ending",
+        "engine/leases.py",
+        "if self._age.is_over and (self._is_spared or not stood_still) and not self._has_lapsed:",
+        "if False:",
+        tests=HANGING,
+    ),
+    Fault(
+        "RT-153",
+        "attempts that wait for a worker are given out after the end of the lease",
+        "engine/leases.py",
+        "            self._withdraw()\n",
+        "            pass\n",
+        tests=HANGING,
+    ),
+    Fault(
+        "RT-153",
+        "a lease counts from the answer to its renewal",
+        "engine/clock.py",
+        "        self._begun = max(self._begun, at)\n",
+        "        self._begun = self._now\n",
+        tests=HANGING,
+    ),
+    Fault(
+        "RT-153",
+        "a machine that slept gives its runs up",
+        "engine/leases.py",
+        "(self._is_spared or not stood_still) and",
+        "True and",
+        tests=HANGING,
+    ),
+    Fault(
+        "RT-153",
+        "a run that was claimed by a call that took longer than a lease is driven",
+        "engine/leases.py",
+        "        if self._lapses != sent.lapses:\n",
+        "        if False:\n",
+        tests=HANGING,
+    ),
+    Fault(
+        "RT-153",
+        "a run whose lease ended while it was recovered has its attempts given out",
+        "engine/loop.py",
+        "        if run.error is not None:  # the lease has ended meanwhile, or the run was taken over\n",
+        "        if False:\n",
+        tests=HANGING,
+    ),
     Fault(
         "RT-148",
         "a server may hold all runs",

@@ -139,6 +139,10 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FI
         "unit/engine/test_recovery_sharing.py::test_an_engine_that_comes_back_too_late_has_lost_its_runs",
         "unit/engine/test_recovery_sharing.py::test_the_writes_of_a_stale_owner_are_refused",
     ),
+    "the store does not answer a server for longer than its lease": (
+        "unit/engine/test_hanging_store.py::test_runs_are_given_up_at_the_end_of_the_lease_whatever_is_not_answered",
+        "unit/engine/test_hanging_store.py::test_a_claim_that_is_answered_after_its_lease_gives_nothing",
+    ),
     "the disk of a server is full": (
         "e2e/test_served_faults.py::test_a_full_disk_of_the_server_refuses_new_runs_and_loses_none",
     ),

@@ -7,6 +7,7 @@ What the engine carries out itself never waits here and never reaches the broker
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import logging
 from collections import deque
@@ -60,7 +61,7 @@ class EngineSite:
 
 
 class Deliveries:
-    """`waiting` counts what is in the queues. `due`: there is something to `flush`, and `flushing`: it is at it; `wake` wakes
+    """`waiting` counts what is in the queues. `due`: there is something to `flush`; `wake` wakes
     the loop. `on_lost` gets what a broken broker may have lost. `site` carries out what the engine does itself."""
 
     def __init__(
@@ -74,7 +75,8 @@ class Deliveries:
         site: EngineSite | None = None,
     ) -> None:
         self.due = False
-        self.flushing = False
+        self._flush_lock = asyncio.Lock()
+        self._withdrawing: set[asyncio.Task[None]] = set()
         self._broker = broker
         self._site = site
         self._own: list[Delivery] = []  # for the engine's own site, which takes all of it
@@ -143,13 +145,28 @@ class Deliveries:
 
     async def flush(self) -> None:
         """Stop what is not wanted, then dispatch what there is room for; one flush at a time."""
-        if self.flushing:
-            return
-        self.flushing = True
-        try:
-            await self._flush()
-        finally:
-            self.flushing = False
+        if not self.flushing:
+            async with self._flush_lock:
+                await self._flush()
+
+    @property
+    def flushing(self) -> bool:
+        """Whether the broker is being spoken to."""
+        return self._flush_lock.locked()
+
+    def withdraw_at_once(self) -> None:
+        """Withdraw what was released, though the loop may be waiting for its store: nothing of it is given out any more."""
+        if self._own_stops or self._stops or self._releases:
+            task = asyncio.ensure_future(self._withdraw_now())
+            self._withdrawing.add(task)
+            task.add_done_callback(self._withdrawing.discard)
+
+    async def _withdraw_now(self) -> None:
+        async with self._flush_lock:  # what is on its way to the broker is released behind it
+            await self._stop_own()
+            await self._withdraw()
+        if self.due:
+            self._wake()
 
     async def _flush(self) -> None:
         self.due = False
@@ -170,12 +187,14 @@ class Deliveries:
     async def _carry_out(self) -> None:
         """What the engine does itself."""
         assert self._site is not None
-        carrier = self._site.carrier
-        stops, self._own_stops = self._own_stops, []
-        if stops:
-            await carrier.stop(stops)
+        await self._stop_own()
         batch, self._own = self._own, []
-        await self._offer(batch, carrier)
+        await self._offer(batch, self._site.carrier)
+
+    async def _stop_own(self) -> None:
+        stops, self._own_stops = self._own_stops, []
+        if stops and self._site is not None:
+            await self._site.carrier.stop(stops)
 
     def _enqueue(self, deliveries: Iterable[Delivery], *, ahead: bool = False) -> None:
         """Let these wait for room, behind what waits with the same priority or `ahead` of it."""
@@ -328,6 +347,8 @@ class Deliveries:
         self._wake()
 
     def close(self) -> None:
+        for task in self._withdrawing:
+            task.cancel()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

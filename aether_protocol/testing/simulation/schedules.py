@@ -40,6 +40,7 @@ POLL_S: Final = 7.0
 _TEND: Final = 10 * SECOND
 _PATIENCE: Final = 5 * MINUTE  # messages were lost: the operator starts all engines anew
 _HORIZON: Final = 6 * 60 * MINUTE
+_LAST_LOOK: Final = MINUTE  # what a process that died has locked is free by then
 _EVERYTHING: Final = 1_000_000
 
 
@@ -228,9 +229,11 @@ class CronWorld(BaseWorld):
         self.workers.chaos = calm
         self.bring_up()
         self.clock.call_at(self.clock.now() + _TEND, lambda: None)
-        for _ in range(10):
+        end = self.clock.now() + _LAST_LOOK
+        while self.clock.now() < end:
             await self._loop.quiet()
             self.move_on(2 * _HORIZON)
+        await self._loop.quiet()
 
     async def _judge(self) -> None:
         if self.broken:

@@ -16,6 +16,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.errors import AetherError, PortError
+from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend
 from aether_protocol.scheduler.machine import START_LIMIT
 from aether_protocol.service import client_of
@@ -87,13 +88,22 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def held_at_once(engine: RunEngine, store: SlowStore, document: Plan) -> list[str]:
+    """Begin as many runs as there may be appends on their way; one of each is, and is held."""
+    store.holds = True
+    runs = []
+    for count in range(1, AT_ONCE + 1):
+        runs.append(await engine.submit(document))
+        await until(lambda count=count: len(store.held) == count)  # type: ignore[misc]
+    return runs
+
+
 def test_runs_have_their_appends_on_their_way_at_once_four_at_most() -> None:
     async def body(engine: RunEngine, store: SlowStore) -> None:
         chain = plan(dag(*(task(f"t{at}", after=(at - 1,) if at else ()) for at in range(5))))
-        runs = []
-        for _ in range(30):
-            runs.append(await engine.submit(chain))
-            await asyncio.sleep(0.0003)
+        runs = [*await held_at_once(engine, store, chain), *[await engine.submit(chain) for _ in range(26)]]
+        store.holds = False
+        store.let_through()
         for run in runs:
             await engine.driven.join(run)
             row = await store.runs.row(run)
@@ -174,15 +184,14 @@ def test_an_append_that_fails_breaks_its_own_runs() -> None:
 
 def test_the_lease_is_renewed_while_no_append_is_on_its_way() -> None:
     async def body(engine: RunEngine, store: SlowStore) -> None:
-        chain = plan(dag(*(task(f"t{at}", after=(at - 1,) if at else ()) for at in range(100))))
-        runs = []
-        for _ in range(8):
-            runs.append(await engine.submit(chain))
-            await asyncio.sleep(0.0003)
+        chain = plan(dag(*(task(f"t{at}", after=(at - 1,) if at else ()) for at in range(400))))
+        runs = await held_at_once(engine, store, chain)
+        await asyncio.sleep(1.2)  # the lease is to be renewed by now
+        assert store.calls == []
+        store.holds = False
+        store.let_through()
         for run in runs:
             await engine.driven.join(run)
-        assert store.most > 1
-        assert len(store.calls) >= 2
         assert set(store.calls) == {"renew with 0 appends on their way"}
 
-    play(body, lease_s=0.06)
+    play(body, lease_s=3)
