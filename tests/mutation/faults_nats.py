@@ -18,6 +18,14 @@ ENGINES = "worker/nats/engines.py"
 FAULTS = (
     Fault(
         "RT-144",
+        "a client that never ends its messages fills the memory of an engine",
+        FRAMES,
+        "while self._size > MOST_BYTES or len(self._open) > _OPEN:",
+        "while len(self._open) > _OPEN:",
+        MESSAGES,
+    ),
+    Fault(
+        "RT-144",
         "a part is longer than a message may be",
         FRAMES,
         "room = secrets.token_bytes(_NAME), limit - _HEAD\n",

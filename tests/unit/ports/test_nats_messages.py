@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.adapters.brokers.nats import broker as broker_module
+from aether_protocol.adapters.brokers.nats import frames as frames_module
 from aether_protocol.adapters.brokers.nats.broker import NatsBroker
 from aether_protocol.adapters.brokers.nats.frames import Parts, split
 from aether_protocol.adapters.brokers.nats.link import read_nats_url
@@ -47,6 +48,25 @@ def test_of_a_message_that_lacks_a_part_nothing_comes_and_the_next_one_does(mess
     del pieces[data.draw(st.integers(0, len(pieces) - 1))]
     assert [parts.take(piece) for piece in pieces] == [None] * len(pieces)
     assert [whole for piece in split(message, 100) if (whole := parts.take(piece)) is not None] == [message]
+
+
+def test_open_messages_have_no_more_bytes_together_than_one_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "MOST_BYTES", 1_000)
+    parts = Parts()
+    abandoned, long, longer = (list(split(bytes([one]) * size, 100)) for one, size in enumerate((500, 1_000, 1_001)))
+    assert [parts.take(piece) for piece in abandoned[:-1]] == [None] * (len(abandoned) - 1)
+    assert [parts.take(piece) for piece in long] == [*[None] * (len(long) - 1), b"\1" * 1_000]
+    assert parts.take(abandoned[-1]) is None, "it made way"
+    assert {parts.take(piece) for piece in longer} == {None}
+    assert [parts.take(piece) for piece in long][-1] == b"\1" * 1_000, "nothing of the others is counted any more"
+
+
+def test_of_messages_that_come_at_once_and_are_too_much_together_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "MOST_BYTES", 1_000)
+    parts = Parts()
+    pairs = zip(split(b"a" * 600, 100), split(b"b" * 600, 100), strict=True)
+    got = [whole for pair in pairs for piece in pair if (whole := parts.take(piece)) is not None]
+    assert got in ([b"a" * 600], [b"b" * 600])
 
 
 def test_what_is_no_frame_is_passed_over() -> None:

@@ -31,28 +31,46 @@ def split(message: bytes, limit: int) -> Iterator[bytes]:
         yield head + message[number * room : (number + 1) * room]
 
 
-class Parts:
-    """Puts messages together again."""
+class _Open:
+    """A message of which `count` parts have come."""
+
+    __slots__ = ("count", "data")
 
     def __init__(self) -> None:
-        self._open: OrderedDict[bytes, list[bytes]] = OrderedDict()
+        self.count = 0
+        self.data = bytearray()
+
+
+class Parts:
+    """Puts messages together again. What is open has MOST_BYTES at most, all messages together: where there is more, those go
+    of which no part has come for longest."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[bytes, _Open] = OrderedDict()
+        self._size = 0
 
     def take(self, data: bytes) -> bytes | None:
         """Take a part in; give the message where it was the last one."""
         if data[:1] == _WHOLE:
             return data[1:]
-        if data[:1] != _PART or len(data) < _HEAD:
+        if data[:1] != _PART or len(data) <= _HEAD:
             return None
         name, number = data[1 : 1 + _NAME], int.from_bytes(data[1 + _NAME : 5 + _NAME], "big")
         count = int.from_bytes(data[5 + _NAME : _HEAD], "big")
-        parts = self._open.setdefault(name, [])
-        if number != len(parts):  # one is missing: the rest is of no use
-            del self._open[name]
+        message = self._open.setdefault(name, _Open())
+        if number != message.count:  # one is missing: the rest is of no use
+            self._drop(name)
             return None
-        parts.append(data[_HEAD:])
-        if len(parts) < count:
-            while len(self._open) > _OPEN:
-                self._open.popitem(last=False)
+        message.count += 1
+        message.data += data[_HEAD:]
+        self._size += len(data) - _HEAD
+        self._open.move_to_end(name)
+        while self._size > MOST_BYTES or len(self._open) > _OPEN:
+            self._drop(next(iter(self._open)))
+        if name not in self._open or message.count < count:
             return None
-        del self._open[name]
-        return b"".join(parts)
+        self._drop(name)
+        return bytes(message.data)
+
+    def _drop(self, name: bytes) -> None:
+        self._size -= len(self._open.pop(name).data)
