@@ -248,20 +248,27 @@ class ScheduleRunner:
         """Delete the oldest ended runs beyond the history limits, of the schedules where a run ended or began (CRON-5)."""
         deleted: list[str] = []
         while self._to_tidy:
-            namespace, name = self._to_tidy.pop()
-            schedule = await self._schedules.get(namespace, name)
-            if schedule is None:
-                continue
-            rows = await self._schedules.runs(namespace, name)
-            old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
-            if old:
-                await self._store.runs.delete(old)
-                self._witness.deleted(old)
-                deleted += old
+            one = self._to_tidy.pop()  # before it is looked at: a run of it may end meanwhile
+            try:
+                deleted += await self._tidy(*one)
+            except AetherError:
+                self._to_tidy.add(one)
+                raise
         if deleted and self._artifacts is not None and self._clock.now() - self._collected_at >= COLLECT_US:
             self._collected_at = self._clock.now()
             await collect(self._store, self._artifacts, self._clock.now())
         return deleted
+
+    async def _tidy(self, namespace: str, name: str) -> Sequence[str]:
+        schedule = await self._schedules.get(namespace, name)
+        if schedule is None:
+            return ()
+        rows = await self._schedules.runs(namespace, name)
+        old = expired(schedule.settings, [(row.run_id, row.phase == "Succeeded") for row in rows if row.closed])
+        if old:
+            await self._store.runs.delete(old)
+            self._witness.deleted(old)
+        return old
 
     # --- in the foreground ---
 

@@ -315,6 +315,28 @@ def test_old_runs_that_go_are_told() -> None:
     ]
 
 
+@pytest.mark.rule("CRON-5")
+def test_old_runs_go_once_the_store_answers_again() -> None:
+    async def body(stage: Stage) -> None:
+        await stage.apply("nightly", replace(EVERY_MINUTE, keep_succeeded=0))
+        stage.clock.advance(stage.at(1))
+        (run_id,) = await stage.cron.tick()
+        await client_of(stage.engine).runs.wait(run_id)
+        await settled(stage.engine)
+        delete = stage.store.runs.delete
+
+        async def refuse(*given: Any, **named: Any) -> Any:
+            raise PortError("the disk reports an error")
+
+        stage.store.runs.delete = refuse  # type: ignore[method-assign]
+        with pytest.raises(PortError):
+            await stage.cron.tidy()
+        stage.store.runs.delete = delete  # type: ignore[method-assign]
+        assert await stage.cron.tidy() == [run_id]
+
+    play(body)
+
+
 def test_without_a_witness_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def body(stage: Stage) -> None:
         cron = ScheduleRunner(stage.engine, stage.store, stage.clock)
