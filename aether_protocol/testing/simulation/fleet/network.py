@@ -220,21 +220,15 @@ class Network:
             asyncio.get_running_loop().call_soon(call)
 
 
-class SimTransport:
-    """See `worker.transport.WorkerTransport`."""
+class SimSession:
+    """What a worker, or another server, asks of a server in its session, at `address` or where the sender turns to."""
 
-    def __init__(self, network: Network, machine: SimMachine) -> None:
+    secrets_s = ANSWER_S  # how long it waits for them
+
+    def __init__(self, network: Network, sender: Sender, address: int | None = None) -> None:
         self._network = network
-        self._machine = machine
-
-    async def hello(self, hello: Hello) -> Welcome:
-        namespaces = self._machine.offer.namespaces
-        raw = await self._ask("hello", hello, lambda broker, given: broker.hello(given, namespaces=namespaces))
-        return msgspec.json.decode(raw, type=Welcome)
-
-    async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
-        raw = await self._ask("poll", poll, lambda broker, given: broker.poll(session, given), timeout_s + ANSWER_S)
-        return msgspec.json.decode(raw, type=Orders)
+        self._sender = sender
+        self._address = address
 
     async def beat(self, session: str, beat: BeatMessage) -> Orders:
         raw = await self._ask("beat", beat, lambda broker, given: broker.beat(session, given))
@@ -245,7 +239,7 @@ class SimTransport:
         return msgspec.json.decode(raw, type=Receipt)
 
     async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
-        raw = await self._ask("secrets", request, lambda broker, given: broker.secrets(session, given), 60.0)
+        raw = await self._ask("secrets", request, lambda broker, given: broker.secrets(session, given), self.secrets_s)
         return msgspec.json.decode(raw, type=SecretAnswer)
 
     async def leave(self, session: str) -> None:
@@ -255,7 +249,25 @@ class SimTransport:
         """Nothing is open."""
 
     async def _ask(self, what: str, message: Any, serve: Serve, timeout_s: float = ANSWER_S) -> bytes:
-        return await self._network.ask(what, self._machine, message, serve, timeout_s=timeout_s)
+        return await self._network.ask(what, self._sender, message, serve, timeout_s=timeout_s, address=self._address)
+
+
+class SimTransport(SimSession):
+    """See `worker.transport.WorkerTransport`."""
+
+    secrets_s = 60.0
+
+    def __init__(self, network: Network, machine: SimMachine) -> None:
+        super().__init__(network, machine)
+        self._namespaces = machine.offer.namespaces
+
+    async def hello(self, hello: Hello) -> Welcome:
+        raw = await self._ask("hello", hello, lambda broker, given: broker.hello(given, namespaces=self._namespaces))
+        return msgspec.json.decode(raw, type=Welcome)
+
+    async def poll(self, session: str, poll: Poll, timeout_s: float) -> Orders:
+        raw = await self._ask("poll", poll, lambda broker, given: broker.poll(session, given), timeout_s + ANSWER_S)
+        return msgspec.json.decode(raw, type=Orders)
 
 
 def _settle(answer: asyncio.Future[bytes], outcome: bytes | Exception) -> None:

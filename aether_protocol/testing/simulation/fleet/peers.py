@@ -18,11 +18,11 @@ from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.adapters.brokers.workers import take_from
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store import ServerRow
-from aether_protocol.ports.worker import BeatMessage, Hello, Orders, Receipt, SecretAnswer, SecretRequest, Welcome, WorkReport
+from aether_protocol.ports.worker import Hello, Orders, Welcome
 from aether_protocol.server.relay.relays import Relays, StoreDirectory
 from aether_protocol.server.relay.spill import Spill
 from aether_protocol.server.sharing.ownership import RunOwnership
-from aether_protocol.testing.simulation.fleet.network import ANSWER_S, Network, Serve
+from aether_protocol.testing.simulation.fleet.network import ANSWER_S, Network, Serve, SimSession
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
 from aether_protocol.testing.simulation.process import Process
 from aether_protocol.worker.transport import TransportError
@@ -30,30 +30,17 @@ from aether_protocol.worker.transport import TransportError
 LOOK_S: Final = 1.0
 
 
-class SimulatedLink:
+class SimulatedLink(SimSession):
     """See `server.relay.link.LinkTransport`: from one server to another, for as long as that one lives."""
 
     def __init__(self, network: Network, sender: SimulatedFleet, peer: ServerRow) -> None:
-        self._network = network
-        self._sender = sender
-        self._address = int(peer.address)
-        self._peer = network.servers[self._address]
+        self._at = int(peer.address)
+        super().__init__(network, sender, self._at)
+        self._peer = network.servers[self._at]
 
     async def hello(self, hello: Hello) -> Welcome:
         raw = await self._ask("hello of a server", hello, lambda broker, given: broker.hello(given, via=given.worker))
         return msgspec.json.decode(raw, type=Welcome)
-
-    async def beat(self, session: str, beat: BeatMessage) -> Orders:
-        raw = await self._ask("beat", beat, lambda broker, given: broker.beat(session, given))
-        return msgspec.json.decode(raw, type=Orders)
-
-    async def report(self, session: str, report: WorkReport) -> Receipt:
-        raw = await self._ask("report", report, lambda broker, given: broker.report(session, given))
-        return msgspec.json.decode(raw, type=Receipt)
-
-    async def secrets(self, session: str, request: SecretRequest) -> SecretAnswer:
-        raw = await self._ask("secrets", request, lambda broker, given: broker.secrets(session, given))
-        return msgspec.json.decode(raw, type=SecretAnswer)
 
     async def take(self, session: str, request: TakeRequest) -> Orders:
         raw = await self._ask("take", request, lambda broker, given: take_from(broker, session, given))
@@ -67,16 +54,10 @@ class SimulatedLink:
     ) -> RelayedAnswer:
         raise PortError("workers of a simulation have no artifacts")
 
-    async def leave(self, session: str) -> None:
-        await self._ask("leave", None, lambda broker, given: broker.leave(session))
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    async def _ask(self, what: str, message: object, serve: Serve) -> bytes:
-        if self._network.servers[self._address] is not self._peer:
+    async def _ask(self, what: str, message: Any, serve: Serve, timeout_s: float = ANSWER_S) -> bytes:
+        if self._network.servers[self._at] is not self._peer:
             raise TransportError("another server is there")  # it would refuse the token of one that it does not know
-        return await self._network.ask(what, self._sender, message, serve, timeout_s=ANSWER_S, address=self._address)
+        return await super()._ask(what, message, serve, timeout_s)
 
 
 class ServerLife:
