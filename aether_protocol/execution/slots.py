@@ -67,6 +67,15 @@ class Slots:
         del self._here[attempt.key]
         return attempt.successor
 
+    def withdraw(self, ref: AttemptRef) -> Attempt | None:
+        """Forget an attempt that follows another one. Returns the one that is here under this name, which is to be stopped."""
+        found = self._here.get(ref.task_run_id)
+        if found is None:
+            return None
+        if found.successor is not None and found.successor.ref == ref:
+            found.successor = None
+        return found if found.ref == ref else None
+
     def enqueue(self, attempt: Attempt) -> None:
         self._arrived += 1
         heapq.heappush(self._queue, (-attempt.assignment.priority, self._arrived, attempt))

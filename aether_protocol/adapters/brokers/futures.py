@@ -145,12 +145,9 @@ class FuturesBroker:
         for ref in refs:
             self._endings.forget(ref)
             self._unstored.pop(ref, None)
-            found = self._slots.find(ref.task_run_id)
+            found = self._slots.withdraw(ref)
             if found is not None:
-                if found.successor is not None and found.successor.ref == ref:
-                    found.successor = None
-                if found.ref == ref:
-                    self._stop(found)
+                self._stop(found)
 
     async def release(self, refs: Sequence[AttemptRef]) -> None:
         await self.stop(refs)  # no other engine can reach them

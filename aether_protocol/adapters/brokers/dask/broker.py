@@ -109,12 +109,9 @@ class DaskBroker:
         stopping: list[DaskDelivery] = []
         for ref in refs:
             self._endings.forget(ref)
-            found = self._deliveries.find(ref.task_run_id)
+            found = self._deliveries.withdraw(ref)
             if found is not None:
-                if found.successor is not None and found.successor.ref == ref:
-                    found.successor = None
-                if found.ref == ref:
-                    stopping.append(found)
+                stopping.append(found)
         await self._stop(stopping)
 
     async def release(self, refs: Sequence[AttemptRef]) -> None:

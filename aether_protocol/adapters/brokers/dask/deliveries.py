@@ -132,6 +132,11 @@ class DaskDeliveries:
 
     # --- going ---
 
+    def withdraw(self, ref: AttemptRef) -> DaskDelivery | None:
+        """Forget an attempt that follows another one. Returns the one that is here under this name, which is to be stopped."""
+        found: DaskDelivery | None = self._slots.withdraw(ref)
+        return found
+
     def release_slot(self, delivery: DaskDelivery) -> None:
         if delivery.has_slot:
             self._slots.give_back(delivery)
