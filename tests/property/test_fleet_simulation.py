@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,32 +15,22 @@ from aether_protocol.fleet.queue import Turns
 from aether_protocol.fleet.state import FleetState
 from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.fleet import laws
-from aether_protocol.testing.simulation.play import Played, play_again, play_fleet_seed
+from aether_protocol.testing.simulation.play import play_again, play_fleet_seed
 from aether_protocol.testing.simulation.shrink import shrink
 from aether_protocol.worker import supervisor
 from aether_protocol.worker.supervisor import Supervisor
+from tests.property.seeds import all_hold, first_failure, part_of
 
 SEEDS = 500
 PARTS = 10  # so that several processes share the work
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What breaks in a simulation is meant to."""
-    log = logging.getLogger("aether_protocol")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_law_of_a_fleet_holds_whatever_fails(part: int) -> None:
-    counts: Counter[str] = Counter()
-    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
-        played = play_fleet_seed(seed)
-        assert played.law is None, told(played)
-        counts.update(played.counts)
+    counts = all_hold(play_fleet_seed, part_of(SEEDS, part, PARTS))
     for name in ("worker-killed", "server-killed", "frame-lost", "frame-doubled", "frame-late", "worker-frozen", "partition"):
         assert counts[f"fault: {name}"] > 3, name  # the faults do happen
     for name in ("runs compared", "logs judged", "workers drained", "attempts lost"):
@@ -53,12 +40,6 @@ def test_every_law_of_a_fleet_holds_whatever_fails(part: int) -> None:
 def test_a_seed_of_a_fleet_gives_the_same_twice() -> None:
     first, again = play_fleet_seed(7), play_fleet_seed(7)
     assert (first.counts, first.faults) == (again.counts, again.faults)
-
-
-def first_failure(seeds: int = 400) -> Played:
-    failed = next((played for played in map(play_fleet_seed, range(seeds)) if played.law is not None), None)
-    assert failed is not None, "nothing is noticed"
-    return failed
 
 
 @pytest.mark.parametrize(
@@ -79,13 +60,13 @@ def test_a_fleet_that_breaks_a_law_is_noticed(
     monkeypatch.setattr(place, name, instead)
     if law == laws.OVERLAP:
         monkeypatch.setattr(supervisor, "STOP_AT", 8.0)
-    assert first_failure().law == law
+    assert first_failure(play_fleet_seed, 400).law == law
 
 
 def test_a_failure_of_a_fleet_shrinks_and_is_repeated_by_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "_move", lambda fleet, delivery, session: None)
     monkeypatch.setattr(attempts, "_delay", lambda fleet, work, reason, now: None)
-    failed = first_failure()
+    failed = first_failure(play_fleet_seed, 400)
     small = shrink(failed, plays=8)
     assert small.law == failed.law
     assert play_again(small.scenario).law == small.law, "what comes out was played and failed"

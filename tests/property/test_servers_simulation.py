@@ -3,40 +3,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from aether_protocol.adapters.stores.memory.facets import LeaseBook
 from aether_protocol.testing.simulation.__main__ import main, told
-from aether_protocol.testing.simulation.play import Played, play_again, play_servers_seed
+from aether_protocol.testing.simulation.play import play_again, play_servers_seed
 from aether_protocol.testing.simulation.shrink import shrink
+from tests.property.seeds import all_hold, first_failure, part_of
 
 SEEDS = 16
 PARTS = 1  # so that several processes share the work
 FAULTS = ("server-killed", "server-frozen", "server-stopped", "server-joins", "server-cut-off", "link-cut")
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What breaks in a simulation is meant to."""
-    log = logging.getLogger("aether_protocol")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_law_of_several_servers_holds_whatever_fails(part: int) -> None:
-    counts: Counter[str] = Counter()
-    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
-        played = play_servers_seed(seed)
-        assert played.law is None, told(played)
-        counts.update(played.counts)
+    counts = all_hold(play_servers_seed, part_of(SEEDS, part, PARTS))
     for name in (*FAULTS, "session-lock-false"):
         assert counts[f"fault: {name}"] > 0, name  # the faults do happen
     for name in ("runs compared", "logs judged", "workers drained", "attempts lost", "takeovers", "writes fenced"):
@@ -46,12 +33,6 @@ def test_every_law_of_several_servers_holds_whatever_fails(part: int) -> None:
 def test_a_seed_of_several_servers_gives_the_same_twice() -> None:
     first, again = play_servers_seed(8), play_servers_seed(8)
     assert (first.counts, first.faults) == (again.counts, again.faults)
-
-
-def first_failure(seeds: int = 200) -> Played:
-    failed = next((played for played in map(play_servers_seed, range(seeds)) if played.law is not None), None)
-    assert failed is not None, "nothing is noticed"
-    return failed
 
 
 class NoTokens(dict[str, int]):
@@ -72,7 +53,7 @@ def test_a_store_without_a_fence_is_noticed_and_the_failure_repeated_by_its_comm
         self.tokens = NoTokens()
 
     monkeypatch.setattr(LeaseBook, "__init__", unfenced)
-    failed = first_failure()
+    failed = first_failure(play_servers_seed, 200)
     assert failed.law == "a lease is given to one owner at a time, with a token that grows"
     small = shrink(failed, plays=8)
     assert play_again(small.scenario).law == small.law == failed.law

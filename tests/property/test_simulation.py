@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -30,6 +28,7 @@ from aether_protocol.testing.simulation.__main__ import main, told
 from aether_protocol.testing.simulation.play import play_cron, play_cron_seed, play_seed
 from aether_protocol.testing.simulation.schedules import CronScenario
 from aether_protocol.testing.simulation.shrink import shrink
+from tests.property.seeds import all_hold, first_failure, part_of
 
 SEEDS = 2_000
 CRON_SEEDS = 400
@@ -42,24 +41,13 @@ async def nothing(self: object) -> list[str]:
     return []
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What breaks in a simulation is meant to."""
-    log = logging.getLogger("aether_protocol")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.rule("SCHED-12", "SCHED-9", "DATA-12")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_law_holds_whatever_fails(part: int) -> None:
-    counts: Counter[str] = Counter()
-    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
-        played = play_seed(seed)
-        assert played.law is None, told(played)
-        counts.update(played.counts)
+    counts = all_hold(play_seed, part_of(SEEDS, part, PARTS))
     for name in ("crashes", "takeovers", "messages doubled", "messages delayed", "store failures"):
         assert counts[name] > 100, name  # the faults do happen
     for name in ("messages lost", "attempts lost"):  # 89 to 158 of each: of about 4 300 messages one in 45
@@ -74,11 +62,7 @@ def test_every_law_holds_whatever_fails(part: int) -> None:
 @pytest.mark.rule("CRON-3", "CRON-4", "CRON-5", "CRON-6")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_fire_is_dealt_with_once_whatever_fails(part: int) -> None:
-    counts: Counter[str] = Counter()
-    for seed in range(part * CRON_SEEDS // PARTS, (part + 1) * CRON_SEEDS // PARTS):
-        played = play_cron_seed(seed)
-        assert played.law is None, told(played)
-        counts.update(played.counts)
+    counts = all_hold(play_cron_seed, part_of(CRON_SEEDS, part, PARTS))
     for name in ("crashes", "takeovers", "store failures", "started", "skipped", "missed", "changes"):
         assert counts[name] > 3, name
 
@@ -108,11 +92,7 @@ def test_a_scheduler_that_breaks_a_law_is_noticed(
 @pytest.mark.rule("RT-124")
 def test_every_law_holds_where_all_runs_that_wait_are_passivated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world, "_THRESHOLDS", (0.0,))
-    counts: Counter[str] = Counter()
-    for seed in range(10_000, 10_150):
-        played = play_seed(seed)
-        assert played.law is None, told(played)
-        counts.update(played.counts)
+    counts = all_hold(play_seed, range(10_000, 10_150))
     assert counts["passivations"] > 10
 
 
@@ -138,10 +118,6 @@ def test_a_request_that_an_engine_has_in_hand_is_not_taken_back() -> None:
     assert played.law is None, told(played)
 
 
-def first_failure(seeds: int = 150) -> Any:
-    return next((played for played in map(play_seed, range(seeds)) if played.law is not None), None)
-
-
 def test_a_seed_gives_the_same_twice() -> None:
     first, again = play_seed(7), play_seed(7)
     assert (first.counts, first.faults) == (again.counts, again.faults)
@@ -155,8 +131,7 @@ def test_a_result_that_is_acknowledged_too_early_is_noticed(monkeypatch: pytest.
 
     given = Reports.finished
     monkeypatch.setattr(Reports, "finished", finished)
-    failed = first_failure()
-    assert failed is not None
+    failed = first_failure(play_seed, 150)
     assert failed.law == "a result is acknowledged once, when it is stored"
 
 
@@ -167,7 +142,7 @@ def test_a_loss_that_is_counted_as_a_retry_is_noticed(monkeypatch: pytest.Monkey
 
     given = APPLY[AttemptRepeated]
     monkeypatch.setitem(APPLY, AttemptRepeated, repeated)
-    assert first_failure() is not None
+    assert first_failure(play_seed, 150).law
 
 
 def test_a_store_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +154,7 @@ def test_a_store_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         return {}
 
     monkeypatch.setattr(TextRuns, "append", append)
-    assert first_failure() is not None
+    assert first_failure(play_seed, 150).law
 
 
 def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +162,7 @@ def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypat
         return []
 
     monkeypatch.setattr(driver, "under_way", nothing)
-    failed = first_failure()
-    assert failed is not None
+    failed = first_failure(play_seed, 150)
     assert failed.law in ("every run ends", "a result is acknowledged once, when it is stored")  # a late one, for nothing
     small = shrink(failed, plays=5)
     assert small.law == failed.law
@@ -198,8 +172,7 @@ def test_attempts_that_nobody_repeats_are_noticed_and_the_case_shrinks(monkeypat
 
 def test_a_secret_that_is_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Masker, "text", lambda self, text: text)
-    failed = first_failure()
-    assert failed is not None
+    failed = first_failure(play_seed, 150)
     assert failed.law == "secrets stay hidden"
 
 
@@ -216,8 +189,7 @@ def test_a_step_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
         return given
 
     monkeypatch.setattr(MemoryLeases, "claim", forget_one)
-    failed = first_failure()
-    assert failed is not None
+    assert first_failure(play_seed, 150).law
 
 
 def test_the_command_prints_counts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,10 +205,8 @@ def test_artifacts_that_are_deleted_too_early_are_noticed(monkeypatch: pytest.Mo
     """The grace is left out, or the store forgets what a run names."""
     with monkeypatch.context() as patch:
         patch.setattr(artifacts, "GRACE_US", -1)
-        failed = first_failure()
-        assert failed is not None
+        failed = first_failure(play_seed, 150)
         assert failed.law == artifacts.LAW
     monkeypatch.setattr(driver, "named_in", lambda steps: ())
-    failed = first_failure()
-    assert failed is not None
+    failed = first_failure(play_seed, 150)
     assert failed.law == artifacts.LAW
