@@ -140,6 +140,7 @@ def test_a_run_of_the_command_is_carried_out_behind_nats(site: Place) -> None:
     done = aether("run", file, "--broker", site.url, cwd=site.folder)
     assert (done.returncode, "here" in done.stderr) == (0, True), done.stderr
     assert "worker.child" in done.stderr, "a process of the worker carried it out"
+    assert "warning" not in done.stderr, "to connect takes its time, and is no fault"
 
 
 def test_an_address_where_nothing_answers_is_an_error_at_once(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class NatsBroker:
         self._opening = asyncio.get_running_loop().create_task(self._open(), name="aether-nats")
 
     def room(self) -> int | None:
-        return None
+        return 0 if self.workers is None else None  # until it is connected: `ready` says when
 
     async def dispatch(self, batch: Sequence[TaskAssignment]) -> Mapping[AttemptRef, str]:
         if self.workers is None:
