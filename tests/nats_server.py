@@ -9,11 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.server_process import ServerProcess
 
 VARIABLE = "AETHER_TEST_NATS_SERVER"
 
@@ -46,7 +47,7 @@ def needs_server() -> None:
         pytest.skip(f"NATS: {described()}")
 
 
-class NatsServer:
+class NatsServer(ServerProcess):
     """A server that was started here.
 
     Args:
@@ -56,12 +57,8 @@ class NatsServer:
     """
 
     def __init__(self, folder: Path, *more: str, jetstream: bool = True) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._more = [*more, "-js", "-sd", str(folder)] if jetstream else more
-        with socket.socket() as asked:
-            asked.bind(("127.0.0.1", 0))
-            self.port = int(asked.getsockname()[1])
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -71,13 +68,7 @@ class NatsServer:
         there = program()
         assert there is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        words = ["-a", "127.0.0.1", "-p", str(self.port), *self._more, "-l", str(self.folder / "log")]
-        self._process = subprocess.Popen([there, *words])
-        end = time.monotonic() + 30
-        while not self._answers():
-            assert self._process.poll() is None, "the server ended at once"
-            assert time.monotonic() < end, "the server does not start"
-            time.sleep(0.02)
+        self.begin([there, "-a", "127.0.0.1", "-p", str(self.port), *self._more, "-l", str(self.folder / "log")])
 
     def _answers(self) -> bool:
         try:
@@ -87,10 +78,7 @@ class NatsServer:
             return False
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
-            self._process = None
+        self.end(how)
 
     def wipe(self) -> None:
         """Kill it, and start one that knows nothing in its place."""

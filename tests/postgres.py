@@ -9,10 +9,8 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -21,6 +19,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from tests.server_process import ServerProcess
 
 VARIABLE = "AETHER_TEST_POSTGRES"
 FAST = ("fsync=off", "full_page_writes=off")  # it need not outlive the machine
@@ -73,7 +73,7 @@ def _copied(there: Path, folder: Path) -> Path:
     return folder / "install" / there.relative_to(package.parent)
 
 
-class PostgresServer:
+class PostgresServer(ServerProcess):
     """A server that was started here."""
 
     def __init__(self, folder: Path, settings: Sequence[str] = FAST) -> None:
@@ -81,20 +81,10 @@ class PostgresServer:
         assert there is not None
         self._bin = there if _may_run(there) else _copied(there, folder)
         self._settings = settings
-        self.folder = folder
-        self.port = self.free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder)
         os.chown(folder, *user_of_servers())
         words = ["-D", str(folder / "data"), "-U", "aether", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run([there / "initdb", *words], check=True, capture_output=True, cwd="/", **self.as_user())
-
-    @staticmethod
-    def free_port() -> int:
-        """A port of this machine that was free just now."""
-        with socket.socket() as asked:
-            asked.bind(("127.0.0.1", 0))
-            return int(asked.getsockname()[1])
 
     @staticmethod
     def as_user() -> dict[str, Any]:
@@ -109,12 +99,7 @@ class PostgresServer:
     def start(self) -> None:
         settings = [word for one in (*_CONFIGURATION, *self._settings, f"port={self.port}") for word in ("-c", one)]
         command = [self._bin / "postgres", "-D", str(self.folder / "data"), *settings]
-        self._process = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **self.as_user())
-        end = time.monotonic() + 30
-        while not self._answers():
-            assert self._process.poll() is None, "the server ended at once"
-            assert time.monotonic() < end, "the server does not start"
-            time.sleep(0.02)
+        self.begin(command, cwd="/", stderr=subprocess.DEVNULL, **self.as_user())
 
     def _answers(self) -> bool:
         probe = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -122,10 +107,7 @@ class PostgresServer:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT, fast, in order; SIGQUIT, as in a crash."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
-            self._process = None
+        self.end(how)
 
 
 @cache

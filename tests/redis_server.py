@@ -11,11 +11,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.server_process import ServerProcess
 
 PROGRAM = "redis-server"
 DATABASES = 16
@@ -38,21 +39,8 @@ def needs_redis() -> None:
         pytest.skip(f"Redis: {described()}")
 
 
-def free_port() -> int:
-    """A port of this machine that was free just now."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
-
-
-class RedisServer:
+class RedisServer(ServerProcess):
     """A server that was started here. It keeps what it has over an orderly stop."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
         return f"redis://127.0.0.1:{self.port}/{database}"
@@ -60,12 +48,7 @@ class RedisServer:
     def start(self) -> None:
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--databases", str(DATABASES)]
         more = ["--save", "3600 1", "--appendonly", "no", "--loglevel", "warning"]
-        self._process = subprocess.Popen([PROGRAM, *words, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 30
-        while not self._answers():
-            assert self._process.poll() is None, "the server ended at once"
-            assert time.monotonic() < end, "the server does not start"
-            time.sleep(0.02)
+        self.begin([PROGRAM, *words, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _answers(self) -> bool:
         try:
@@ -85,22 +68,15 @@ class RedisServer:
 
     def stop(self) -> None:
         """End it in order: what it has is kept."""
-        self._end(signal.SIGTERM)
+        self.end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it as in a crash: what it has is gone, since it saves nothing while it runs."""
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
     def pause(self, *, resume: bool = False) -> None:
         """Let it answer no more, or again."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT if resume else signal.SIGSTOP)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
-            self._process = None
+        self.send(signal.SIGCONT if resume else signal.SIGSTOP)
 
 
 @cache

@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from ruamel.yaml import YAML
 from tests.e2e.process import AETHER, ROOT, environment
 from tests.e2e.servers import script, wait_for
 from tests.postgres import database_url
+from tests.server_process import free_port
 
 TOKEN = "a-token-for-tests-0123456789"
 
@@ -46,7 +46,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.second = _free_port(), _free_port()
+        self.port, self.second = free_port(), free_port()
         self.processes: list[subprocess.Popen[str]] = []
         self.said: list[str] = []
         self._listening: list[threading.Thread] = []
@@ -97,12 +97,6 @@ class Place:
             process.wait()
         for listening in self._listening:
             listening.join()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from typing import Any
 
@@ -19,6 +18,7 @@ from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service import client_of
 from tests.e2e.otlp_receiver import Backend, backend
 from tests.e2e.worker_place import script
+from tests.server_process import free_port
 
 HERE = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 OTHER = TraceContext("1af7651916cd43dd8448eb211c80319c", "c7ad6b7169203331")
@@ -41,13 +41,6 @@ def a_span(number: int = 0) -> TraceSpan:
 
 def tracer_for(at: Backend | str, **parts: Any) -> OtlpTracer:
     return OtlpTracer(at if isinstance(at, str) else at.url, TracerParts(version="1.2.3", **parts))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def test_a_span_arrives_as_it_was() -> None:

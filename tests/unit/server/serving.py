@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +19,7 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of, connect
 from aether_protocol.service.client import Client
+from tests.server_process import free_port
 
 
 def workflow(name: str, executor: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -78,18 +78,12 @@ class Server:
             self._server = None
 
 
-async def until(holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait until something holds."""
     end = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end, "it never came"
         await asyncio.sleep(0.005)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @asynccontextmanager

@@ -33,7 +33,8 @@ from aether_protocol.service.process_identity import this_process
 from aether_protocol.testing.contracts.broker import Ear, work
 from aether_protocol.worker.http import HttpTransport
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
-from tests.unit.server.serving import free_port, until
+from tests.server_process import free_port
+from tests.unit.server.serving import until
 
 pytestmark = pytest.mark.rule("RT-146")
 

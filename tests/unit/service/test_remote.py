@@ -28,7 +28,8 @@ from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.remote import RemoteClient
 from aether_protocol.testing.contracts.client import ASKS, HELLO, ClientContract, Stage
 from aether_protocol.testing.contracts.client_documents import USES, WORDS
-from tests.unit.server.serving import Server, free_port, listening, until, workflow
+from tests.server_process import free_port
+from tests.unit.server.serving import Server, listening, until, workflow
 
 NINE = "for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 0.15; done"
 SLOW = workflow("slow", {"type": "script", "config": {"runtime": "sh", "source": NINE}})
