@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from aether_protocol.cli import entry as boundary
 from aether_protocol.cli import main
 from tests.e2e.documents import HEAD, task, workflow
 from tests.e2e.process import RELEASE, Terminal, aether, read_until, start
+from tests.e2e.servers import wait_for
 
 ENDINGS = {
     "Succeeded": (task("a", "noop"), "", 0),
@@ -262,14 +263,20 @@ def test_templates_are_looked_up_in_the_library(tmp_path: Path) -> None:
     assert aether("validate", tmp_path).returncode == 0, "a folder given is a library, too"
 
 
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal has not reached a process yet: the same one, sent again until then, is one with it."""
+    found = re.search(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
+
 def test_a_third_interrupt_leaves_at_once_and_leaves_no_process_behind(tmp_path: Path) -> None:
     stubborn = "{runtime: sh, source: 'trap \"\" TERM INT; echo pid $$; while :; do sleep 0.2; done'}"
     process = start("run", workflow(tmp_path, task("a", "script", stubborn)))
     assert process.stderr is not None
     pid = int(read_until(process.stderr, "| pid ").rsplit(" ", 1)[1])
     for _ in range(3):
+        wait_for(lambda: not is_pending(process.pid, signal.SIGINT))
         process.send_signal(signal.SIGINT)
-        time.sleep(0.05)  # signals that come together are one
     process.communicate(timeout=30)
     assert process.returncode == 130
     status = Path(f"/proc/{pid}/stat")

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from aether_protocol.testing.contracts.live_broker import LiveScene
 from tests.contracts.test_dask_broker import DaskSite
 from tests.dask_cluster import DaskProcesses
 from tests.e2e.process import aether
+from tests.e2e.worker_place import is_alive
 
 distributed = pytest.importorskip("distributed")
 
@@ -75,7 +77,7 @@ def test_a_worker_that_dies_is_reported_and_its_attempt_is_not_begun_again_by_da
         await scene.until(lambda: bool(ear.results), "it is carried out by another one")
         last = scene.lines()[-1]
         assert (last.what, last.ref, last.parent == line.parent) == ("ends", ref(1), False)
-        await scene.until(lambda: not alive(line.pid), "its child goes with it")
+        await scene.until(lambda: not is_alive(line.pid), "its child goes with it")
         await broker.close()
 
     on_site(tmp_path, body)
@@ -117,19 +119,12 @@ def test_a_scheduler_that_is_started_anew_has_lost_everything(tmp_path: Path) ->
         site.processes.add("w2", 2)
         await scene.until(lambda: bool(ear.losses), "the loss is reported")
         assert [(lost, blamed) for lost, _, blamed in ear.losses] == [(ref(1), False)]
-        await scene.until(lambda: scene.times("stops", ref(1)) == 1 or not alive(scene.lines()[0].pid), "the old one ends")
+        await scene.until(lambda: scene.times("stops", ref(1)) == 1 or not is_alive(scene.lines()[0].pid), "it ends")
         await scene.offered(broker, scene.probe(1), scene.probe(2))
         await scene.until(lambda: {one.ref for one in ear.results} == {ref(1), ref(2)}, "both results")
         await broker.close()
 
     on_site(tmp_path, body)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture(autouse=True)
@@ -171,9 +166,10 @@ def test_nothing_is_left_at_the_scheduler_when_all_is_stored(tmp_path: Path) -> 
                 events = dask_scheduler.extensions["events"]._events
                 return [list(dask_scheduler.tasks), list(dask_scheduler.extensions["publish"].datasets), list(events)]
 
-            async with asyncio.timeout(30):
-                while await client.run_on_scheduler(left) != [[], [], []]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
+            until = time.monotonic() + 30
+            while (found := await client.run_on_scheduler(left)) != [[], [], []]:
+                assert time.monotonic() < until, f"tasks, datasets and events that are left: {found}"
+                await asyncio.sleep(0.1)
         await broker.close()
 
     on_site(tmp_path, body)

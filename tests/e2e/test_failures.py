@@ -338,7 +338,7 @@ def test_a_server_that_takes_no_logs_holds_up_no_result_and_the_oldest_lines_go_
             await until(lambda: len(pids_in(tmp_path)) == 1, 30)
             began = time.monotonic()
             assert (await ended(engine, run)).phase == "Succeeded"
-            assert time.monotonic() - began < 8.0, "2 s for the log, and what a busy machine takes"
+            assert time.monotonic() - began < 20.0, "2 s for the log, and what a busy machine takes"
             assert refused
             logs.write = write
 

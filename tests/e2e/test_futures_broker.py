@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -22,6 +21,8 @@ from aether_protocol import Engine, LogRecord
 from aether_protocol.adapters.brokers.futures import FuturesBroker
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
+from tests.e2e.servers import lines_in, wait_for
+from tests.e2e.worker_place import is_alive, until
 
 pytestmark = pytest.mark.rule("RT-145")
 
@@ -76,20 +77,6 @@ def results(report: Report) -> dict[str, tuple[str, str]]:
     return {one.task_name: (one.phase, one.message) for one in report.tasks if one.template_type == "task"}
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), processes, Own], ids=["threads", "processes", "own"])
 def test_a_run_in_a_pool(make: Callable[[], Executor]) -> None:
     """Outputs, logs and an inline executor; a failure is a failure."""
@@ -127,7 +114,7 @@ def test_a_cancelled_run_ends_the_program_that_it_has(make: Callable[[], Executo
         with make() as pool:
             async with engine_of(FuturesBroker(pool)) as engine:
                 run = await engine.submit(workflow(task("long", f"echo $$ > {note}; sleep 600")))
-                await until(lambda: note.exists() and note.read_text().strip())
+                await until(lambda: bool(lines_in(note)))
                 pid = int(note.read_text())
                 await client_of(engine).control.cancel(run)
                 await until(lambda: not is_alive(pid))
@@ -163,7 +150,7 @@ def test_a_pool_that_breaks_is_made_anew_and_no_attempt_is_blamed(tmp_path: Path
         async with engine_of(FuturesBroker(make)) as engine:
             run = await engine.submit(workflow(task("slow", f"echo x >> {note}; [ $(wc -l < {note}) = 5 ] || sleep 600")))
             for times in range(1, 5):
-                await until(lambda times=times: note.exists() and len(note.read_text().split()) == times)  # type: ignore[misc]
+                await until(lambda times=times: len(lines_in(note)) == times)  # type: ignore[misc]
                 (pid,) = pools[-1]._processes
                 os.kill(pid, signal.SIGKILL)
             report = await client_of(engine).runs.wait(run)
@@ -252,16 +239,11 @@ def test_what_runs_ends_with_the_process_of_its_engine(tmp_path: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, str(program)])
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (note.exists() and note.read_text().strip()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: bool(lines_in(note)))
         pid = int(note.read_text())
         process.kill()
         process.wait()
-        while is_alive(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: not is_alive(pid))
     finally:
         process.kill()
         process.wait()

@@ -10,9 +10,8 @@ import os
 import random
 import signal
 import subprocess
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from aether_protocol.adapters.brokers.nats.link import read_nats_url, require_re
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service import client_of
 from tests.e2e.process import AETHER, aether, environment
+from tests.e2e.servers import wait_for
 from tests.nats_server import NatsServer, needs_server
 
 pytestmark = [pytest.mark.rule("RT-144"), pytest.mark.timeout(170)]
@@ -93,14 +93,6 @@ def effects(folder: Path) -> str:
 def keys(file: Path) -> Counter[str]:
     """How often each key stands in a file."""
     return Counter(file.read_text().split()) if file.exists() else Counter()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something has happened."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 @contextlib.asynccontextmanager

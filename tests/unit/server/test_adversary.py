@@ -149,10 +149,11 @@ def test_an_owner_of_many_addresses_is_one() -> None:
 def test_a_caller_follows_a_bounded_number_of_streams() -> None:
     async def body(app: Litestar, whole: LocalClient, store: MemoryStore) -> None:
         gate: Any = app.asgi_handler
-        gate._rules = AccessRules(authenticator=Known(), followers=StreamCounter(2))
+        followers = StreamCounter(2)
+        gate._rules = AccessRules(authenticator=Known(), followers=followers)
         path = "/v1/changes/follow"
         open_ones = [asyncio.ensure_future(_hold(app, path, bearer("viewer"))) for _ in range(2)]
-        await asyncio.sleep(0.1)
+        await until(lambda: list(followers._open.values()) == [2])
         answer = await ask(app, "GET", path, bearer("viewer"))
         assert (answer.status, '"too-many-streams"' in answer.text) == (429, True)
         assert (await ask(app, "GET", "/v1/changes", bearer("viewer"))).status == 200, "it may ask all else"
