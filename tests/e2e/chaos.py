@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import httpx2 as httpx
 
+from tests.documents import submitted
 from tests.e2e.process import AETHER, environment
 from tests.postgres import PostgresServer
 
@@ -205,12 +206,7 @@ class Chaos:
             }
             for number in range(TASKS)
         ]
-        return {
-            "apiVersion": "aether/v1",
-            "kind": "Workflow",
-            "metadata": {"name": "chaos"},
-            "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]},
-        }
+        return submitted(*tasks, name="chaos")
 
     def finish(self, seconds: float = 120) -> None:
         """Let all that was begun end, and stop the processes."""

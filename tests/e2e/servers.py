@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2 as httpx
 
+from tests.documents import script
 from tests.e2e.process import AETHER, environment, read_until
 
 PATIENCE_S = 60
@@ -83,17 +84,6 @@ def served(folder: Path, *options: str, port: int = 0, db: str = "runs.db", **en
     finally:
         server.process.kill()
         server.process.communicate()
-
-
-def script(source: str, **more: Any) -> dict[str, Any]:
-    """A workflow of one script."""
-    task = {"name": "job", "executor": {"type": "script", "config": {"source": source}}, **more}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "one"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = 60.0) -> float:

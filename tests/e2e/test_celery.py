@@ -15,9 +15,10 @@ from aether_protocol import Engine
 from aether_protocol.adapters.brokers.celery.address import TASK, celery_app, read_address
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
+from tests.documents import script, submitted
 from tests.e2e.celery_place import CeleryPlace, celery_place, lines_of, logged
 from tests.e2e.process import aether
-from tests.e2e.worker_place import ended, is_alive, pids_in, script, until
+from tests.e2e.worker_place import ended, is_alive, pids_in, until
 
 pytestmark = pytest.mark.rule("RT-149")
 
@@ -43,13 +44,7 @@ def fan(folder: Path, count: int, more: str = "") -> dict[str, Any]:
         {"name": f"t{number}", "executor": {"type": "script", "config": {"source": effect(folder, f"t{number}", more)}}}
         for number in range(count)
     ]
-    templates = [{"dag": {"name": "main", "tasks": tasks}}]
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "fan"},
-        "spec": {"entrypoint": "main", "templates": templates},
-    }
+    return submitted(*tasks)
 
 
 async def begun(folder: Path, count: int) -> list[int]:
@@ -317,8 +312,7 @@ def test_artifacts_go_through_a_repository_that_both_sides_name(tmp_path: Path) 
             "inputs": {"artifacts": [made]},
         },
     ]
-    document = script("true")
-    document["spec"] = {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]}
+    document = submitted(*tasks)
 
     async def body(at: CeleryPlace) -> None:
         at.worker(AETHER_ARTIFACTS=kept)

@@ -9,20 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.documents import script
 from tests.e2e.process import aether
 
 NASTY = "\\x00 \\x1b[31m \\xff \\u2028 \"quoted\" {not: json}"
 
 
-def document(folder: Path, source: str, name: str = "one") -> str:
-    task = {"name": "job", "executor": {"type": "script", "config": {"source": source}}}
-    workflow = {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
-    (folder / "w.json").write_text(json.dumps(workflow))
+def document(folder: Path, source: str) -> str:
+    (folder / "w.json").write_text(json.dumps(script(source)))
     return str(folder / "w.json")
 
 

@@ -17,8 +17,9 @@ import httpx2 as httpx
 import pytest
 from ruamel.yaml import YAML
 
+from tests.documents import script
 from tests.e2e.process import AETHER, ROOT, environment
-from tests.e2e.servers import script, wait_for
+from tests.e2e.servers import wait_for
 from tests.postgres import database_url
 from tests.server_process import free_port
 

@@ -24,8 +24,9 @@ from aether_protocol.server import sse
 from aether_protocol.server.grpc import edge
 from aether_protocol.service import client_of
 from aether_protocol.worker import grpc as worker_grpc
+from tests.documents import script
 from tests.e2e.process import aether
-from tests.e2e.servers import grpc_url, script, served, wait_for, working
+from tests.e2e.servers import grpc_url, served, wait_for, working
 from tests.e2e.worker_place import children_of, ended, pids_in, place, slow, until
 
 # --- a machine that freezes ---

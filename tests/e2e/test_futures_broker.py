@@ -21,6 +21,7 @@ from aether_protocol import Engine, LogRecord
 from aether_protocol.adapters.brokers.futures import FuturesBroker
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
+from tests.documents import submitted
 from tests.e2e.servers import lines_in, wait_for
 from tests.e2e.worker_place import is_alive, until
 
@@ -52,15 +53,6 @@ def task(name: str, script: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "executor": {"type": "script", "config": {"runtime": "bash", "source": script}}, **more}
 
 
-def workflow(*tasks: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "pooled"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}]},
-    }
-
-
 @contextlib.asynccontextmanager
 async def engine_of(broker: FuturesBroker, **parts: Any) -> AsyncIterator[Engine]:
     async with asyncio.timeout(PATIENCE_S), Engine(broker=broker, **parts) as engine:
@@ -80,7 +72,7 @@ def results(report: Report) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), processes, Own], ids=["threads", "processes", "own"])
 def test_a_run_in_a_pool(make: Callable[[], Executor]) -> None:
     """Outputs, logs and an inline executor; a failure is a failure."""
-    document = workflow(
+    document = submitted(
         task("says", "echo one; echo two >&2; echo answer=42 >> $AETHER_OUTPUTS", outputs=ANSWER),
         task("fails", "echo no >&2; exit 3"),
         {"name": "inline", "executor": {"type": "noop"}},
@@ -113,12 +105,12 @@ def test_a_cancelled_run_ends_the_program_that_it_has(make: Callable[[], Executo
     async def go() -> None:
         with make() as pool:
             async with engine_of(FuturesBroker(pool)) as engine:
-                run = await engine.submit(workflow(task("long", f"echo $$ > {note}; sleep 600")))
+                run = await engine.submit(submitted(task("long", f"echo $$ > {note}; sleep 600")))
                 await until(lambda: bool(lines_in(note)))
                 pid = int(note.read_text())
                 await client_of(engine).control.cancel(run)
                 await until(lambda: not is_alive(pid))
-                report = await ended(engine, workflow(task("next", "true")))  # the slot is free again
+                report = await ended(engine, submitted(task("next", "true")))  # the slot is free again
                 assert report.phase == "Succeeded"
 
     asyncio.run(go())
@@ -128,7 +120,7 @@ def test_a_child_that_dies_is_blamed_and_others_run_on() -> None:
     async def go() -> None:
         with processes(2) as pool:
             async with engine_of(FuturesBroker(pool)) as engine:
-                report = await ended(engine, workflow(task("deadly", "kill -9 $PPID; sleep 60"), task("other", "sleep 1")))
+                report = await ended(engine, submitted(task("deadly", "kill -9 $PPID; sleep 60"), task("other", "sleep 1")))
         found = results(report)
         assert found["other"][0] == "Succeeded"
         assert found["deadly"][0] == "Error"
@@ -148,7 +140,7 @@ def test_a_pool_that_breaks_is_made_anew_and_no_attempt_is_blamed(tmp_path: Path
 
     async def go() -> None:
         async with engine_of(FuturesBroker(make)) as engine:
-            run = await engine.submit(workflow(task("slow", f"echo x >> {note}; [ $(wc -l < {note}) = 5 ] || sleep 600")))
+            run = await engine.submit(submitted(task("slow", f"echo x >> {note}; [ $(wc -l < {note}) = 5 ] || sleep 600")))
             for times in range(1, 5):
                 await until(lambda times=times: len(lines_in(note)) == times)  # type: ignore[misc]
                 (pid,) = pools[-1]._processes
@@ -164,7 +156,7 @@ def test_a_pool_that_is_broken_and_cannot_be_made_anew_refuses(caplog: pytest.Lo
         pool = ThreadPoolExecutor(1)
         pool.shutdown()
         async with engine_of(FuturesBroker(pool)) as engine:
-            run = await engine.submit(workflow(task("waits", "true")))
+            run = await engine.submit(submitted(task("waits", "true")))
             await until(lambda: "cannot schedule new futures after shutdown" in caplog.text)
             assert (await client_of(engine).runs.report(run)).tasks[-1].phase == "Ready"
 
@@ -173,7 +165,7 @@ def test_a_pool_that_is_broken_and_cannot_be_made_anew_refuses(caplog: pytest.Lo
 
 def test_tasks_with_artifacts_need_a_repository_that_both_sides_reach(tmp_path: Path) -> None:
     keeps = {"outputs": {"artifacts": [{"name": "note", "path": "note.txt"}]}}
-    document = workflow(task("writes", "echo hello > note.txt", **keeps))
+    document = submitted(task("writes", "echo hello > note.txt", **keeps))
 
     async def go(**parts: Any) -> tuple[str, str]:
         with ThreadPoolExecutor(1) as pool:
@@ -201,7 +193,7 @@ def test_secrets_come_from_the_process_of_the_pool_and_are_masked(monkeypatch: p
         },
         "executor": {"type": "script", "config": {"runtime": "bash", "env": env, "source": source}},
     }
-    document = workflow()
+    document = submitted()
     document["spec"] = {"entrypoint": "uses", "templates": [{"task": template}]}
 
     async def go() -> None:
@@ -229,7 +221,7 @@ def test_what_runs_ends_with_the_process_of_its_engine(tmp_path: Path) -> None:
             async def main():
                 pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
                 async with Engine(broker=FuturesBroker(pool)) as engine:
-                    await engine.submit({workflow(task("long", f"echo $$ > {note}; sleep 600"))!r})
+                    await engine.submit({submitted(task("long", f"echo $$ > {note}; sleep 600"))!r})
                     await asyncio.sleep(600)
 
             if __name__ == "__main__":

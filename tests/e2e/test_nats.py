@@ -21,6 +21,7 @@ from aether_protocol import Engine
 from aether_protocol.adapters.brokers.nats.link import read_nats_url, require_reachable
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service import client_of
+from tests.documents import submitted
 from tests.e2e.process import AETHER, aether, environment
 from tests.e2e.servers import wait_for
 from tests.nats_server import NatsServer, needs_server
@@ -68,20 +69,10 @@ def site(tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
-def workflow(*tasks: dict[str, Any]) -> dict[str, Any]:
-    """A document of these tasks."""
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "example"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}]},
-    }
-
-
 def scripts(count: int, script: str) -> dict[str, Any]:
     """A document of tasks side by side, all of one script."""
     several = [{"name": f"t{number}", "executor": {"type": "script", "config": {"source": script}}} for number in range(count)]
-    return workflow(*several)
+    return submitted(*several)
 
 
 def effects(folder: Path) -> str:
@@ -111,7 +102,7 @@ async def phase_of(engine: Engine, run: str, patience_s: float = 120) -> str:
 def cli_document(folder: Path, *tasks: dict[str, Any]) -> Path:
     """A document in a file."""
     file = folder / "flow.json"
-    file.write_text(json.dumps(workflow(*tasks)))
+    file.write_text(json.dumps(submitted(*tasks)))
     return file
 
 
@@ -179,7 +170,7 @@ def test_a_secret_that_the_worker_does_not_have_is_an_error_that_says_where_it_i
 
     async def go() -> None:
         async with engine_at(site, secrets={"db": {"token": "known here alone"}}) as engine:
-            run = await engine.submit(workflow(with_secret("true")))
+            run = await engine.submit(submitted(with_secret("true")))
             assert await phase_of(engine, run) == "Error"
             message = (await client_of(engine).runs.wait(run)).tasks[1].message
             assert "the worker's own providers" in message
@@ -195,7 +186,7 @@ def test_artifacts_without_a_common_place_are_refused_before_they_are_sent(site:
                 "executor": {"type": "script", "config": {"source": "echo x > out.txt"}},
                 "outputs": {"artifacts": [{"name": "out", "path": "out.txt"}]},
             }
-            run = await engine.submit(workflow(task))
+            run = await engine.submit(submitted(task))
             assert await phase_of(engine, run) == "Error"
             assert "its workers do not reach" in (await client_of(engine).runs.wait(run)).tasks[1].message
 
@@ -213,7 +204,7 @@ def test_artifacts_go_through_a_repository_that_both_sides_name(site: Place) -> 
                 "executor": {"type": "script", "config": {"source": "echo content > out.txt"}},
                 "outputs": {"artifacts": [{"name": "out", "path": "out.txt"}]},
             }
-            run = await engine.submit(workflow(task))
+            run = await engine.submit(submitted(task))
             assert await phase_of(engine, run) == "Succeeded"
 
     asyncio.run(go())
@@ -315,7 +306,7 @@ def test_labels_and_pools_say_which_worker_gets_a_task(site: Place) -> None:
 
     async def go() -> None:
         async with engine_at(site) as engine:
-            assert await phase_of(engine, await engine.submit(workflow(*tasks))) == "Succeeded"
+            assert await phase_of(engine, await engine.submit(submitted(*tasks))) == "Succeeded"
 
     asyncio.run(go())
     assert sorted(out.read_text().splitlines()) == [f"{number} {'big' if number % 2 else 'plain'}" for number in range(6)]

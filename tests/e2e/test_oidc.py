@@ -18,9 +18,10 @@ from joserfc.jwk import RSAKey
 from aether_protocol.errors import UsageError
 from aether_protocol.server.oidc.provider import OidcSettings
 from aether_protocol.server.oidc.roles import read_roles, roles_of
+from tests.documents import script
 from tests.e2e.oidc_provider import CLIENT, SECRET, Provider, provider, shared_key
 from tests.e2e.process import aether
-from tests.e2e.servers import Served, script, served
+from tests.e2e.servers import Served, served
 
 pytestmark = pytest.mark.rule("RT-143")
 

@@ -16,8 +16,8 @@ from aether_protocol.assembly.tracing import configured_tracer
 from aether_protocol.ports.telemetry import SpanEvent, TracerParts, TraceSpan
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service import client_of
+from tests.documents import script
 from tests.e2e.otlp_receiver import Backend, backend
-from tests.e2e.worker_place import script
 from tests.server_process import free_port
 
 HERE = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")

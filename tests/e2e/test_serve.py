@@ -12,9 +12,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.documents import script
 from tests.e2e.process import aether
 from tests.e2e.schedules import Place
-from tests.e2e.servers import lines_in, script, served, wait_for
+from tests.e2e.servers import lines_in, served, wait_for
 
 
 def test_it_carries_runs_out_says_so_and_ends_on_a_signal(tmp_path: Path) -> None:

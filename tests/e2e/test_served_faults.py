@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from tests.documents import script
 from tests.e2e.process import AETHER, aether, environment, read_until
-from tests.e2e.servers import Served, script, served, wait_for, working
+from tests.e2e.servers import Served, served, wait_for, working
 
 WAITS = "until test -e {0}/open; do echo tick; sleep 0.05; done"
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.documents import script
 from tests.e2e.process import AETHER, environment
-from tests.e2e.servers import PATIENCE_S, Served, script, served, wait_for
+from tests.e2e.servers import PATIENCE_S, Served, served, wait_for
 
 
 def aether(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ import httpx2 as httpx
 import pytest
 
 from aether_protocol.service.remote import RemoteClient
+from tests.documents import submitted
 from tests.e2e.process import AETHER, environment
 from tests.e2e.round_robin import round_robin
 from tests.e2e.servers import PATIENCE_S, Served, wait_for
@@ -34,16 +35,7 @@ def chain(effects: Path, length: int, pause_s: float) -> dict[str, Any]:
     for number in range(length):
         task: dict[str, Any] = {"name": f"t{number}", "executor": {"type": "script", "config": {"source": source}}}
         tasks.append(task | ({"dependencies": [f"t{number - 1}"]} if number else {}))
-    return workflow(tasks)
-
-
-def workflow(tasks: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "one"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]},
-    }
+    return submitted(*tasks)
 
 
 @contextmanager
@@ -123,7 +115,7 @@ def test_a_server_of_three_is_killed_and_everything_ends_once(tmp_path: Path) ->
     with three(tmp_path, url) as servers, round_robin([one.port for one in servers]) as proxy:
         wait_for(lambda: len(servers_of(proxy.url)) == 3)
         runs = [call(proxy.url, "POST", "/runs", {"document": chain(effects, 6, 0.4)})["runId"] for _ in range(9)]
-        endless = workflow([{"name": "job", "executor": {"type": "script", "config": {"source": "sleep 300"}}}])
+        endless = submitted({"name": "job", "executor": {"type": "script", "config": {"source": "sleep 300"}}})
         cancelled = [call(proxy.url, "POST", "/runs", {"document": endless})["runId"] for _ in range(3)]
         feeds = [Following(proxy.url, run) for run in runs]
         assert min(one["runs"] for one in servers_of(proxy.url)) > 0, "each begins what it is asked for"
@@ -154,7 +146,7 @@ def test_a_server_of_three_is_killed_and_everything_ends_once(tmp_path: Path) ->
 
 def test_a_server_that_stops_gives_its_runs_to_the_others_at_once(tmp_path: Path) -> None:
     url = database_url()
-    suspended = workflow([{"name": "job", "executor": {"type": "await", "config": {}}}])
+    suspended = submitted({"name": "job", "executor": {"type": "await", "config": {}}})
     begun, enough = tmp_path / "begun", tmp_path / "enough"
     with three(tmp_path, url, "--grace", "60") as servers:
         runs = [servers[0].call("POST", "/runs", {"document": suspended})["runId"] for _ in range(30)]

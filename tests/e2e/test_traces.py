@@ -11,9 +11,10 @@ import httpx2 as httpx
 import pytest
 
 from aether_protocol.ports.trace_context import TraceContext
+from tests.documents import script
 from tests.e2e.otlp_receiver import Backend, Received, backend
 from tests.e2e.process import aether
-from tests.e2e.servers import script, served, wait_for, working
+from tests.e2e.servers import served, wait_for, working
 from tests.e2e.test_cli_monitoring import document, lines
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -11,6 +11,7 @@ import httpx2 as httpx
 
 from aether_protocol.engine.artifacts import collect
 from aether_protocol.views.report import Report
+from tests.documents import submitted
 from tests.e2e.worker_place import Place, ended, place, until
 
 MB = 2**20
@@ -88,12 +89,7 @@ def workflow(make: str, use: str, **more: object) -> dict[str, object]:
         "extensions": {"placement": {"selector": "place=second"}},
         **more,
     }
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "two"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [first, second]}}]},
-    }
+    return submitted(first, second)
 
 
 def kept_by(at: Place) -> set[str]:

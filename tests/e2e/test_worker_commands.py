@@ -11,9 +11,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests.documents import script
 from tests.e2e.node import NODE, needs_node
 from tests.e2e.process import ROOT, aether
-from tests.e2e.servers import Served, lines_in, script, served, wait_for, working
+from tests.e2e.servers import Served, lines_in, served, wait_for, working
 
 
 def workers_of(server: Served) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from aether_protocol.service import client_of
-from tests.e2e.worker_place import Vault, children_of, ended, is_alive, pids_in, place, script, slow, until
+from tests.documents import script
+from tests.e2e.worker_place import Vault, children_of, ended, is_alive, pids_in, place, slow, until
 
 
 def test_a_run_is_carried_out_by_workers_and_its_log_is_whole(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 
 from aether_protocol.service import client_of
+from tests.documents import script
 from tests.e2e.process import AETHER, environment
 from tests.e2e.servers import served
-from tests.e2e.worker_place import children_of, ended, is_alive, pids_in, place, script, slow, until
+from tests.e2e.worker_place import children_of, ended, is_alive, pids_in, place, slow, until
 
 
 def test_a_run_is_carried_out_with_secrets_artifacts_and_its_whole_log(tmp_path: Path) -> None:

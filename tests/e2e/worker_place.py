@@ -136,17 +136,6 @@ async def place(
         at.end_workers()
 
 
-def script(source: str, **more: object) -> dict[str, object]:
-    """A workflow of one script."""
-    task = {"name": "job", "executor": {"type": "script", "config": {"source": source}}, **more}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "one"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
-
-
 async def ended(engine: Engine, run: str, timeout_s: float = 60.0) -> Report:
     return await asyncio.wait_for(client_of(engine).runs.wait(run), timeout_s)
 

@@ -228,7 +228,7 @@ INSTANTS = st.integers(instant(1975), instant(2100))
 
 
 @pytest.mark.rule("CRON-1")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SCHEDULES | OFTEN, st.sampled_from(ZONES), INSTANTS, st.integers(0, 2 * DAY))
 def test_anywhere(schedule: str, name: str, start: int, size: int) -> None:
     zone = ZoneInfo(name)
@@ -249,7 +249,7 @@ VERY_RARE = st.sampled_from(["0 0 29 2 *", "30 2 29 2 *", "0 0 29 2 */7", "15 1 
 
 
 @pytest.mark.rule("CRON-1")
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(RARE | VERY_RARE, st.sampled_from(ZONES), INSTANTS)
 def test_far_away(schedule: str, name: str, start: int) -> None:
     """The next fire is the first one on the first days that match, however far away they are; and `last` finds it again."""
@@ -273,7 +273,7 @@ def test_far_away(schedule: str, name: str, start: int) -> None:
 
 
 @pytest.mark.rule("CRON-1")
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(SCHEDULES | RARE, st.sampled_from(ZONES), st.lists(st.integers(instant(1890), instant(2150)), min_size=2, max_size=5))
 def test_what_is_cut_in_pieces_is_the_same(schedule: str, name: str, cuts: list[int]) -> None:
     times = fire_times(schedule, name)
@@ -302,7 +302,7 @@ BOTH = st.tuples(
 
 
 @pytest.mark.rule("CRON-1")
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(BOTH, st.sampled_from(ZONES) | st.just("UTC"), st.integers(instant(2000), instant(2036)), st.integers(-DAY, DAY))
 def test_as_cronsim_where_it_has_the_same_rule(schedule: str, name: str, start: int, near: int) -> None:
     """cronsim reads `N/S` and `N-N/S` in its own way (not used here), gives the instant after a gap for each time in it, goes

@@ -75,7 +75,7 @@ def play(one: CronSettings, seen: int, looks: Sequence[tuple[int, list[str]]]) -
 
 
 @pytest.mark.rule("CRON-2", "CRON-3", "CRON-6")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SETTINGS, INSTANTS, LOOKS)
 def test_every_fire_is_decided_once(one: CronSettings, applied: int, looks: list[tuple[int, list[str]]]) -> None:
     """Started, skipped or missed: one of the three, in order, whatever the clock does; and none outside of the window."""
@@ -86,7 +86,7 @@ def test_every_fire_is_decided_once(one: CronSettings, applied: int, looks: list
 
 
 @pytest.mark.rule("CRON-3", "CRON-4")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SETTINGS, INSTANTS, INSTANTS, RUNS)
 def test_what_becomes_of_the_latest(one: CronSettings, applied: int, now: int, unfinished: list[str]) -> None:
     decision = decide(one, first_seen(applied), now, unfinished)
@@ -106,7 +106,7 @@ def test_what_becomes_of_the_latest(one: CronSettings, applied: int, now: int, u
 
 
 @pytest.mark.rule("CRON-3")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SETTINGS, st.lists(INSTANTS, min_size=2, max_size=6).map(sorted))
 def test_looking_more_often_loses_nothing_but_lateness(one: CronSettings, nows: list[int]) -> None:
     """What one late look decides, several looks decide as well; the last fire comes to the same, and more are started."""
@@ -121,7 +121,7 @@ def test_looking_more_often_loses_nothing_but_lateness(one: CronSettings, nows: 
 
 
 @pytest.mark.rule("CRON-2", "CRON-3")
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(SETTINGS, INSTANTS)
 def test_who_looks_when_told_misses_nothing(one: CronSettings, applied: int) -> None:
     seen, at = first_seen(applied), next_fire(one, first_seen(applied))
@@ -136,7 +136,7 @@ def test_who_looks_when_told_misses_nothing(one: CronSettings, applied: int) -> 
 
 
 @pytest.mark.rule("CRON-2")
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SETTINGS, INSTANTS, INSTANTS, INSTANTS)
 def test_what_passes_while_suspended_is_not_made_up_for(one: CronSettings, applied: int, now: int, later: int) -> None:
     suspended = decode_settings({**encode_settings(one), "suspend": True})

@@ -12,6 +12,7 @@ from aether_protocol.assembly.workspace import DocumentWorkspace
 from aether_protocol.documents.library import KeptText, StoredLibrary, TemplateLibrary
 from aether_protocol.documents.load import load_bytes, load_value
 from aether_protocol.documents.source_texts import document_texts
+from tests.documents import submitted
 
 NAMES = ("a", "b", "c")
 SPACES = ("default", "ops")
@@ -31,11 +32,8 @@ def document(kind: str, name: str, namespace: str, calls: Calls, says: str) -> d
     for index, (called, space) in enumerate(calls):
         reference = {"name": called, "template": "main"} | ({"namespace": space} if space else {})
         tasks.append({"name": f"call-{index}", "templateRef": reference})
-    spec: dict[str, Any] = {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]}
-    if kind == "Workflow":
-        spec["maxNestedDepth"] = 10
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": "aether/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    more = {"maxNestedDepth": 10} if kind == "Workflow" else {}
+    return submitted(*tasks, **more) | {"kind": kind, "metadata": {"name": name, "namespace": namespace}}
 
 
 def templates(place: dict[tuple[str, str], Calls], says: str) -> list[dict[str, Any]]:

@@ -29,9 +29,7 @@ from aether_protocol.expressions.values import Json
 SCHEMA = published()
 RUST = rust_verdict()
 PYTHON = python_verdict()
-RELAXED = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
-)
+RELAXED = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 LEAVES = st.one_of(
     st.none(),

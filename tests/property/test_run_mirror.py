@@ -35,7 +35,7 @@ def seen(node: Node | MirrorTask) -> dict[str, Any]:
     return shown
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_a_mirror_shows_what_the_state_does(seed: int) -> None:
     rng = random.Random(seed)
@@ -63,7 +63,7 @@ def test_a_mirror_shows_what_the_state_does(seed: int) -> None:
     assert mirror.leaves_known == state.leaves_known
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_a_mirror_of_a_run_whose_first_steps_were_not_kept_follows_the_rest(seed: int) -> None:
     rng = random.Random(seed)

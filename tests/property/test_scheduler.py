@@ -21,7 +21,7 @@ def make_plan(rng: random.Random) -> Plan:
 
 
 @pytest.mark.rule("SCHED-12", "SCHED-13", "WIRE-2")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_every_run_ends_keeps_the_laws_and_replays_to_the_same_state(seed: int) -> None:
     rng = random.Random(seed)
@@ -31,7 +31,7 @@ def test_every_run_ends_keeps_the_laws_and_replays_to_the_same_state(seed: int) 
     assert world.replayed(unfolded=True).fingerprint() == state.fingerprint()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_the_same_events_give_the_same_steps(seed: int) -> None:
     first, second = (World(make_plan(rng), rng) for rng in (random.Random(seed), random.Random(seed)))
@@ -40,7 +40,7 @@ def test_the_same_events_give_the_same_steps(seed: int) -> None:
     assert first.steps == second.steps
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_a_plan_runs_the_same_after_a_way_through_json(seed: int) -> None:
     rng = random.Random(seed)
@@ -56,7 +56,7 @@ def test_a_plan_runs_the_same_after_a_way_through_json(seed: int) -> None:
     assert encode_plan(second.machine.plan) == record
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32))
 def test_a_run_survives_the_loss_of_its_engine_after_any_step(seed: int) -> None:
     rng = random.Random(seed)
@@ -68,7 +68,7 @@ def test_a_run_survives_the_loss_of_its_engine_after_any_step(seed: int) -> None
 
 
 @pytest.mark.rule("CTRL-4")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32))
 def test_a_retried_run_keeps_what_succeeded_and_runs_the_rest(seed: int) -> None:
     rng = random.Random(seed)

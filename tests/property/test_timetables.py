@@ -65,7 +65,7 @@ def wanted(rule: Oracle) -> tuple[set[date], set[tuple[int, int]]]:
     return days, {(hour, minute) for hour in rule.fields[1] for minute in rule.fields[0]}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SCHEDULES)
 def test_on_calendar_means_the_schedule(schedule: str) -> None:
     days, times = wanted(oracle(schedule))
@@ -74,7 +74,7 @@ def test_on_calendar_means_the_schedule(schedule: str) -> None:
     assert all(at == times for _, at in several)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(SCHEDULES)
 def test_a_crontab_means_the_schedule_and_needs_no_more_than_plain_cron(schedule: str) -> None:
     line = crontab_fields(schedule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from aether_protocol import run
@@ -45,7 +45,7 @@ EXPRESSIONS = st.recursive(
 
 
 @pytest.mark.rule("SPEC-13", "DATA-3")
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(
     text=EXPRESSIONS,
     values=st.lists(st.sampled_from([*SAMPLES.values(), ABSENT, 4.0]), min_size=5, max_size=5),
@@ -162,7 +162,7 @@ ENTRIES = st.one_of(
 
 
 @pytest.mark.rule("SPEC-13", "DATA-3")
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(entry=ENTRIES, type_=st.sampled_from(TYPES), default=st.sampled_from([{}, {}, {"default": None}]))
 def test_what_is_refused_fails_on_the_value_that_comes(entry: dict[str, Any], type_: str, default: dict[str, Any]) -> None:
     default = {"default": SAMPLES[type_]} if default else {}
@@ -182,7 +182,7 @@ def test_what_is_refused_fails_on_the_value_that_comes(entry: dict[str, Any], ty
 
 
 @pytest.mark.rule("SPEC-13", "LOOP-7")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     items=st.lists(st.sampled_from([*SAMPLES.values(), 4.0, "{{workflow.name}}", {"k": "a"}, {"k": 2}, {}]), max_size=4),
     name=st.sampled_from(["iterator.item", "iterator.item.k", "loop_iter.item", "loop_iter.k", "iterator.index"]),

@@ -296,7 +296,7 @@ def test_bombs_are_defused(tmp_path: Path, bomb: Callable[[], bytes], kind: str)
     check_hostile(tmp_path, bomb(), kind)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(KINDS),
     st.binary(max_size=600),

@@ -19,6 +19,7 @@ from aether_protocol.assembly.discovery import BUILTIN, Family, group
 from aether_protocol.assembly.executors import builtin_executors, executor_types
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.service import client_of
+from tests.documents import submitted
 from tests.e2e.process import aether
 from tests.unit.assembly.outside import lay_down
 
@@ -39,15 +40,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("outside_parts", None)
     for cache in CACHES:
         cache.cache_clear()
-
-
-def workflow(*tasks: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "demo"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}], **spec},
-    }
 
 
 def step(name: str, type_: str = "noop", /, **config: Any) -> dict[str, Any]:
@@ -84,7 +76,7 @@ def test_built_in_parts_are_found_without_a_look_at_what_is_installed(monkeypatc
     monkeypatch.setattr("importlib.metadata.entry_points", look)
     discovery._installed.cache_clear()
     given = Engine(clock="wall", ids="uuid7", broker="local", secrets=["environment:X_"], artifacts="folder:/nowhere/at/all")
-    report = report_of(given, workflow(say("a")))
+    report = report_of(given, submitted(say("a")))
     assert report.phase == "Succeeded"
 
 
@@ -94,12 +86,12 @@ def test_metadata_is_read_once(package: Path, monkeypatch: pytest.MonkeyPatch) -
     reads: list[int] = []
     real: Callable[..., Any] = importlib.metadata.entry_points
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **how: (reads.append(1), real(**how))[1])
-    report = report_of(Engine(secrets=["vault:x"], variables=["weather:rome"]), workflow(step("a", "greet"), step("b", "ask")))
+    report = report_of(Engine(secrets=["vault:x"], variables=["weather:rome"]), submitted(step("a", "greet"), step("b", "ask")))
     assert (report.phase, reads) == ("Suspended", [1])
 
 
 def test_executors(package: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert run(workflow(step("a", "greet"), step("b", "noop"))).phase == "Succeeded"
+    assert run(submitted(step("a", "greet"), step("b", "noop"))).phase == "Succeeded"
     types = executor_types()
     assert [name for name in types if name not in BUILTIN["executors"]] == ["greet", "ask", "shout"]
     assert types["ask"].site == "engine"
@@ -110,7 +102,7 @@ def test_executors(package: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_document_that_names_a_broken_executor_is_told_where_and_what_to_do(package: Path) -> None:
     with pytest.raises(DocumentError) as told:
-        load_plan(workflow(step("a", "gone")))
+        load_plan(submitted(step("a", "gone")))
     (fault,) = told.value.diagnostics
     assert (fault.code, fault.path) == ("AE405", "spec.templates[0].dag.tasks[0].executor.type")
     assert "the executor 'gone' of outside-parts 2.5 cannot be loaded" in fault.message
@@ -118,14 +110,14 @@ def test_a_document_that_names_a_broken_executor_is_told_where_and_what_to_do(pa
 
 
 def test_functions(package: Path) -> None:
-    call = workflow(step("f", "function", name="flip", arguments={"text": "abc"}))
-    own = workflow(step("f", "function", name="twice", arguments={"text": "abc"}))
+    call = submitted(step("f", "function", name="flip", arguments={"text": "abc"}))
+    own = submitted(step("f", "function", name="twice", arguments={"text": "abc"}))
     assert run(call).tasks[1].outputs == {"result": "cba"}
     engine = Engine(functions={"twice": lambda text: text + text})
     assert report_of(engine, own).tasks[1].outputs == {"result": "abcabc"}
     assert report_of(Engine(functions={"flip": lambda text: "mine"}), call).tasks[1].outputs == {"result": "mine"}
     assert report_of(Engine(functions={}), call).tasks[1].outputs == {"result": "cba"}
-    lost = run(workflow(step("f", "function", name="lost")))
+    lost = run(submitted(step("f", "function", name="lost")))
     assert "the function 'lost' of outside-parts 2.5 cannot be loaded" in lost.tasks[1].message
     assert "pip install --upgrade outside-parts" in lost.tasks[1].message
     from aether_protocol import FunctionExecutor
@@ -136,7 +128,7 @@ def test_functions(package: Path) -> None:
 
 def test_stores(package: Path, tmp_path: Path) -> None:
     url = f"shelf:{tmp_path / 'x.db'}"
-    assert run(workflow(say("a")), store=url).phase == "Succeeded"
+    assert run(submitted(say("a")), store=url).phase == "Succeeded"
 
     async def count() -> int:
         store = open_store(f"{url}?artifacts=attic:{tmp_path / 'attic'}", reads_only=True)
@@ -154,7 +146,7 @@ def test_brokers_secrets_variables_ids_and_clocks(package: Path, tmp_path: Path)
     engine = Engine(
         broker=f"hand:{notes}", secrets="vault:here", variables="weather:rome", ids="counted", clock="late", concurrency=1
     )
-    document = workflow(
+    document = submitted(
         step("ask", "ask"),
         step("say", "echo", outputs=[{"name": "x", "value": "{{weather.place}} {{weather.degrees}}"}]),
         {
@@ -179,7 +171,7 @@ def test_brokers_secrets_variables_ids_and_clocks(package: Path, tmp_path: Path)
 
 
 def test_artifacts(package: Path, tmp_path: Path) -> None:
-    document = workflow(
+    document = submitted(
         {
             "name": "make",
             "executor": {"type": "script", "config": {"source": "echo x > out.txt"}},
@@ -244,7 +236,7 @@ def test_the_command_line_and_aether_toml_choose_them(tmp_path: Path) -> None:
         "outputs": {"artifacts": [{"name": "out", "path": "out.txt"}], "parameters": [{"name": "n", "type": "integer"}]},
     }
     shout = {**step("shout", "shout"), "inputs": {"parameters": [word]}}
-    file.write_text(json.dumps(workflow(step("hello", "greet"), say("{{weather.place}}"), make, shout)))
+    file.write_text(json.dumps(submitted(step("hello", "greet"), say("{{weather.place}}"), make, shout, name="demo")))
     (tmp_path / "aether.toml").write_text(
         f"store.url = 'shelf:{tmp_path}/shelf.db'\nbroker.url = 'hand:{tmp_path}/notes'\nvariables.sources = ['weather:oslo']\n"
         f"secrets.providers = ['vault:door']\nartifacts.path = 'attic:{tmp_path}/attic'\n"

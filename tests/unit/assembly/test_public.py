@@ -19,15 +19,7 @@ from aether_protocol.assembly.variables import system_variables
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.wire import TaskAssignment, TaskResult
 from aether_protocol.service import client_of
-
-
-def workflow(*tasks: dict[str, Any], name: str = "demo", **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}], **spec},
-    }
+from tests.documents import submitted
 
 
 def step(name: str, type_: str = "noop", /, **config: Any) -> dict[str, Any]:
@@ -39,7 +31,7 @@ def echo(**values: Any) -> dict[str, Any]:
 
 
 def test_a_document_may_be_a_dict_a_path_or_text(tmp_path: Path) -> None:
-    document = workflow(echo(x=1))
+    document = submitted(echo(x=1))
     file = tmp_path / "flow.json"
     text = json.dumps(document)
     file.write_text(text)
@@ -50,7 +42,8 @@ def test_a_document_may_be_a_dict_a_path_or_text(tmp_path: Path) -> None:
 
 
 def test_arguments_go_in_and_faults_of_theirs_come_out() -> None:
-    document = workflow(echo(x="{{workflow.parameters.rows}}"), arguments={"parameters": [{"name": "rows", "type": "integer"}]})
+    rows = {"parameters": [{"name": "rows", "type": "integer"}]}
+    document = submitted(echo(x="{{workflow.parameters.rows}}"), arguments=rows)
     assert run(document, {"rows": 3}).tasks[1].outputs == {"x": 3}
     with pytest.raises(UsageError, match="'rows' has no value"):
         run(document)
@@ -58,13 +51,13 @@ def test_arguments_go_in_and_faults_of_theirs_come_out() -> None:
 
 def test_an_invalid_document_tells_all_of_its_faults() -> None:
     with pytest.raises(DocumentError) as told:
-        run(workflow(step("a", "nop"), {"name": "b", "template": "nowhere"}, echo(x=1), entrypoint="man"))
+        run(submitted(step("a", "nop"), {"name": "b", "template": "nowhere"}, echo(x=1), entrypoint="man"))
     assert told.value.exit_code == 3
     assert len([one for one in told.value.diagnostics if one.severity == "error"]) >= 3
 
 
 def test_which_workflow_is_meant(tmp_path: Path) -> None:
-    two = [workflow(echo(x=1), name="one"), workflow(echo(x=2), name="two")]
+    two = [submitted(echo(x=1), name="one"), submitted(echo(x=2), name="two")]
     with pytest.raises(UsageError, match="several workflows"):
         load_plan(two)
     assert load_plan(two, name="two").name == "two"
@@ -81,7 +74,7 @@ def test_templates_come_from_libraries(tmp_path: Path) -> None:
         "metadata": {"name": "shared"},
         "spec": {"templates": [{"task": {"name": "hello", "executor": {"type": "echo"}}}]},
     }
-    document = workflow({"name": "a", "templateRef": {"name": "shared", "template": "hello"}})
+    document = submitted({"name": "a", "templateRef": {"name": "shared", "template": "hello"}})
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "shared.json").write_text(json.dumps(template))
     for library in ([template], [tmp_path], [str(tmp_path / "deep" / "shared.json")]):
@@ -91,12 +84,12 @@ def test_templates_come_from_libraries(tmp_path: Path) -> None:
 
 
 def test_a_run_that_nobody_can_resume_is_given_back() -> None:
-    assert run(workflow(step("ask", "await"))).phase == "Suspended"
+    assert run(submitted(step("ask", "await"))).phase == "Suspended"
 
 
 def test_run_belongs_outside_of_event_loops() -> None:
     async def inside() -> None:
-        run(workflow(step("a")))
+        run(submitted(step("a")))
 
     with pytest.raises(UsageError, match="event loop"):
         asyncio.run(inside())
@@ -112,7 +105,7 @@ def test_functions_and_executors_of_ones_own() -> None:
 
     functions = FunctionExecutor({"double": lambda x: x * 2})
     report = run(
-        workflow(step("a", "shout"), step("b", "function", name="double", arguments={"x": 21})),
+        submitted(step("a", "shout"), step("b", "function", name="double", arguments={"x": 21})),
         executors=[Shout(), functions],
     )
     assert [one.outputs for one in report.tasks[1:]] == [{"said": "HELLO"}, {"result": 42}]
@@ -121,7 +114,7 @@ def test_functions_and_executors_of_ones_own() -> None:
 def test_variables_and_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = {"name": "p", "type": "string", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
     call = {**step("a", "echo"), "inputs": {"parameters": [secret, {"name": "v", "value": "{{deploy.cluster}}"}]}}
-    document = workflow(call)
+    document = submitted(call)
     variables = {"deploy": {"cluster": "east"}}
     file = tmp_path / "secrets.json"
     file.write_text('{"db": {"password": "hunter2"}}')
@@ -148,7 +141,7 @@ def test_artifacts_go_from_task_to_task(tmp_path: Path, monkeypatch: pytest.Monk
             ]
         },
     }
-    report = run(workflow(make, use))
+    report = run(submitted(make, use))
     assert report.phase == "Succeeded", [one.message for one in report.tasks]
     assert report.tasks[2].outputs["stdout"] == "hello"
     assert not (tmp_path / ".aether").exists(), "a store in memory leaves no files"
@@ -158,7 +151,7 @@ def test_artifacts_go_from_task_to_task(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_missing_artifact_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make = {**step("make", "script", source="true"), "outputs": {"artifacts": [{"name": "gone", "path": "out"}]}}
-    report = run(workflow(make))
+    report = run(submitted(make))
     assert report.tasks[1].phase == "Error"
     assert "'gone'" in report.tasks[1].message
 
@@ -167,7 +160,7 @@ def test_an_open_engine_runs_several_documents() -> None:
     async def go() -> None:
         engine = await build_engine(concurrency=2)
         try:
-            runs = [await engine.submit(workflow(echo(x=n))) for n in range(3)]
+            runs = [await engine.submit(submitted(echo(x=n))) for n in range(3)]
             assert [(await client_of(engine).runs.wait(one)).tasks[1].outputs["x"] for one in runs] == [0, 1, 2]
         finally:
             await engine.close()
@@ -220,7 +213,7 @@ class Ours:
 
 @pytest.mark.parametrize("executors", [[Ours()], (Ours(),), {"ours": Ours()}, Ours()])
 def test_executors_come_as_a_list_a_mapping_or_alone(executors: Any) -> None:
-    assert run(workflow(step("a", "ours")), executors=executors).phase == "Succeeded"
+    assert run(submitted(step("a", "ours")), executors=executors).phase == "Succeeded"
 
 
 @pytest.mark.parametrize(
@@ -245,13 +238,13 @@ def test_executors_come_as_a_list_a_mapping_or_alone(executors: Any) -> None:
 )
 def test_what_cannot_be_used_is_told_before_anything_runs(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        run(workflow(step("a")), **options)
+        run(submitted(step("a")), **options)
 
 
 def test_a_library_may_be_a_single_path(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("apiVersion: aether/v1\nkind: WorkflowTemplate\nmetadata: {nam: x}\n")
     with pytest.raises(DocumentError, match="spec"):
-        run(workflow(step("a")), library=str(tmp_path))
+        run(submitted(step("a")), library=str(tmp_path))
 
 
 def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
@@ -259,9 +252,9 @@ def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
 
     async def enter() -> None:
         await engine.__aenter__()
-        await engine.submit(workflow(step("a", "await")), run_id="x")
+        await engine.submit(submitted(step("a", "await")), run_id="x")
         for wrong in (
-            engine.submit(workflow(step("a")), run_id=5),  # type: ignore[arg-type]
+            engine.submit(submitted(step("a")), run_id=5),  # type: ignore[arg-type]
             client_of(engine).control.resume("x", "main.a", [1]),  # type: ignore[arg-type]
             client_of(engine).runs.wait(["x"]),  # type: ignore[arg-type]
         ):
@@ -274,7 +267,7 @@ def test_an_engine_is_used_where_and_as_it_was_entered() -> None:
     async def elsewhere() -> None:
         client = client_of(engine)
         asked = (client.runs.wait("x"), client.control.cancel("x"), client.control.resume("x", "main.a"))
-        for wrong in (*asked, engine.submit(workflow(step("a")))):
+        for wrong in (*asked, engine.submit(submitted(step("a")))):
             with pytest.raises(UsageError, match="another event loop"):
                 await wrong
 
@@ -288,7 +281,7 @@ def test_a_report_is_not_written_down_on_the_way(monkeypatch: pytest.MonkeyPatch
     """`asyncio.run` writes a repr of what its coroutine gives: of a long run that takes seconds."""
     written: list[str] = []
     monkeypatch.setattr(Report, "__repr__", lambda report: written.append(report.run_id) or "")
-    assert run(workflow(step("a"))).phase == "Succeeded"
+    assert run(submitted(step("a"))).phase == "Succeeded"
     assert written == []
 
 
@@ -303,7 +296,7 @@ def test_what_a_program_has_frozen_is_counted_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(workspace, "_is_frozen", False)
     monkeypatch.setattr(gc, "get_freeze_count", walk)
     for _ in range(3):
-        Engine().plan(workflow(step("say", "echo")))
+        Engine().plan(submitted(step("say", "echo")))
     assert len(walks) == 1
 
 
@@ -311,5 +304,5 @@ def test_after_a_document_the_next_collection_does_not_walk_what_was_made(monkey
     """Also where that was little, and the program nearly had to collect: its imports are the most of it."""
     monkeypatch.setattr(workspace, "_is_frozen", False)
     gc.unfreeze()
-    Engine().plan(workflow(step("say", "echo")))
+    Engine().plan(submitted(step("say", "echo")))
     assert gc.get_count()[0] < 1_000, "what is young now was made since"

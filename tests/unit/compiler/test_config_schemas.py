@@ -223,7 +223,7 @@ def places(value: Json, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in below for place in places(item, (*path, key)))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PIECES, st.data())
 def test_a_placeholder_fits_wherever_it_stands(piece: tuple[dict[str, Any], Json], data: st.DataObject) -> None:
     """Both judges agree, and putting placeholders into a valid config makes no fault of it."""

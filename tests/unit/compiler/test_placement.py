@@ -92,7 +92,7 @@ SELECTORS = st.lists(TERMS, min_size=1, max_size=4).map(", ".join)
 LABELS = st.dictionaries(WORDS, WORDS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SELECTORS, LABELS)
 def test_a_selector_that_is_written_again_means_the_same(text: str, labels: dict[str, str]) -> None:
     once = parse_selector(text)
@@ -103,7 +103,7 @@ def test_a_selector_that_is_written_again_means_the_same(text: str, labels: dict
         assert not once.matches(labels)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SELECTORS, SELECTORS, LABELS)
 def test_of_each_label_the_nearer_selector_counts(outer: str, inner: str, labels: dict[str, str]) -> None:
     merged = parse_selector(str(merge_placements({"selector": outer}, {"selector": inner})["selector"]))

@@ -9,7 +9,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aether_protocol.assembly.configuration.toml_text import MAX_BYTES, NotTomlError, Path, TomlText, read_toml
@@ -142,7 +142,6 @@ def texts(draw: Any) -> str:
     return "\n".join(lines) + draw(st.sampled_from(["", "\n"]))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # the machine is slow at times; the texts are small
 @given(texts())
 def test_every_key_of_any_text_is_found(text: str) -> None:
     check(text, read_toml(text.encode()))

@@ -187,7 +187,7 @@ def test_text_that_may_be_the_beginning_of_a_secret_is_held_back() -> None:
     assert log.flush() == ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.text("abA", min_size=1, max_size=5), min_size=1, max_size=3),
     st.lists(st.text("abA", max_size=6), max_size=8),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aether_protocol.ports.telemetry import TraceSpan
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.service import client_of
 from aether_protocol.views.summary import row_json
+from tests.documents import submitted
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -41,15 +43,10 @@ class Notes:
         return found
 
 
-def document(*tasks: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    templates = [{"dag": {"name": "main", "tasks": list(tasks)}}]
-    more = spec.pop("templates", [])
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "nightly"},
-        "spec": {"entrypoint": "main", "templates": [*templates, *more], **spec},
-    }
+def document(*tasks: dict[str, Any], templates: Sequence[dict[str, Any]] = (), **spec: Any) -> dict[str, Any]:
+    made = submitted(*tasks, name="nightly", **spec)
+    made["spec"]["templates"] += templates
+    return made
 
 
 def script(name: str, source: str, **more: Any) -> dict[str, Any]:

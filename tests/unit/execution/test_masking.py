@@ -62,7 +62,7 @@ def masker(*texts: str) -> Masker:
     return made
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(ODD | TOKENS, st.sampled_from(sorted(SPELLINGS)), st.sampled_from(["", "x", "key=", "{'a': '", "ü"]))
 def test_a_secret_is_hidden_in_every_spelling(secret: str, spelling: str, before: str) -> None:
     if not secret.strip():
@@ -92,7 +92,7 @@ def streamed(mask: Masker, pieces: list[str]) -> str:
     return "".join([*map(stream.feed, pieces), stream.flush()])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(ODD, min_size=1, max_size=3), st.data())
 def test_a_stream_hides_what_the_whole_text_hides(secrets: list[str], data: st.DataObject) -> None:
     mask = masker(*secrets)

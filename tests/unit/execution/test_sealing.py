@@ -29,7 +29,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(json_values)
 def test_what_is_sealed_is_opened_as_it_was(value: Json) -> None:
     assert KEY.open(seal(KEY.public, value)) == value

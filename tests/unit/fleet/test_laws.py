@@ -27,7 +27,7 @@ SCRIPT = frozenset({"script"})
 # --- fairness ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 400), min_size=1, max_size=6),
     slots=st.lists(st.integers(1, 8), min_size=1, max_size=5),
@@ -72,7 +72,7 @@ def test_no_namespace_with_waiting_work_gets_less_than_its_share(
             assert window.count(namespace) >= len(window) // len(sizes) - len(slots)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from("AB"), st.sampled_from("xy"), st.sampled_from(["add", "take", "drop"])),

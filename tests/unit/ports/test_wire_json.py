@@ -124,7 +124,7 @@ def validator(kind: str) -> Draft202012Validator:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_there_and_back(kind: str, data: st.DataObject) -> None:
     strategy, encode, decode = KINDS[kind]
@@ -151,7 +151,7 @@ ODD: list[Json] = [None, True, -1, 1.5, "", "x", [], {}, ["x"], {"x": 1}, {"/inp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_what_the_schema_refuses_is_refused_here_and_the_error_names_the_message(kind: str, data: st.DataObject) -> None:
     strategy, encode, decode = KINDS[kind]

@@ -36,6 +36,7 @@ from aether_protocol.service.client import Client
 from aether_protocol.service.local import LocalClient
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear
+from tests.documents import submitted
 
 MARK = "foreign-mark"  # in everything that a foreign namespace has
 PUBLIC_PATHS = ("/docs", "/openapi.json", "/schema")
@@ -63,12 +64,8 @@ Body = dict[str, Any]
 
 def workflow(space: str, name: str) -> Body:
     task = {"name": "a", "executor": {"type": "noop"}}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name, "namespace": space, "labels": {"team": name}, "annotations": {"said": name}},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
+    metadata = {"name": name, "namespace": space, "labels": {"team": name}, "annotations": {"said": name}}
+    return submitted(task) | {"metadata": metadata}
 
 
 @cache

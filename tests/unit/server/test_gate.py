@@ -18,18 +18,12 @@ from aether_protocol.server.app import make_app
 from aether_protocol.server.gate import AccessRules, make_rules, why_foreign
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of
+from tests.documents import submitted
 
 TOKEN = "a-token-that-is-long-enough"
 HOME = "http://127.0.0.1:7234"
 NOOP = {"name": "a", "executor": {"type": "noop"}}
-RUN = {
-    "document": {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "hello"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [NOOP]}}]},
-    }
-}
+RUN = {"document": submitted(NOOP, name="hello")}
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultRepor
 from aether_protocol.server.host import HostSettings, ServerHost, _listen
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
+from tests.documents import submitted
 from tests.e2e.worker_place import children_of
 
 ABSENT = f"sha256:{hashlib.sha256(b'never sent').hexdigest()}"
@@ -51,21 +52,12 @@ def children_of_workers() -> list[int]:
     return [pid for pid, line in lines.items() if "aether_protocol.worker.child" in line]
 
 
-def document(*tasks: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "one"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}]},
-    }
-
-
 @pytest.mark.rule("RT-132")
 @pytest.mark.parametrize("digest", [ABSENT, "none"])
 def test_a_result_whose_artifact_was_never_sent_is_an_error(tmp_path: Path, digest: str) -> None:
     async def go() -> None:
         async with hosting(f"sqlite:{tmp_path}/runs.db", workers=False) as host:
-            run = await host.engine.submit(document({"name": "job", "executor": {"type": "noop"}}))
+            run = await host.engine.submit(submitted({"name": "job", "executor": {"type": "noop"}}))
             hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="noop")], slots={"tasks": 1})
             session = host.broker.hello(hello).session
             (item,) = (await host.broker.poll(session, Poll(poll=1, free=1, holding=[]))).work
@@ -84,7 +76,7 @@ def test_inline_attempts_of_the_embedded_worker_share_few_processes(tmp_path: Pa
         others = set(children_of_workers())  # of tests before
         async with hosting(f"sqlite:{tmp_path}/runs.db", slots={"tasks": 100}) as host:
             tasks = [{"name": f"t{number}", "executor": {"type": "noop"}} for number in range(150)]
-            report = await ended(host, await host.engine.submit(document(*tasks)))
+            report = await ended(host, await host.engine.submit(submitted(*tasks)))
             assert report.phase == "Succeeded"
             assert 1 <= len(set(children_of_workers()) - others) <= (os.cpu_count() or 1)
 
@@ -95,7 +87,7 @@ def test_runs_in_memory_are_not_recovered_while_they_are_driven(tmp_path: Path) 
     async def go() -> None:
         async with hosting("memory") as host:
             executor = {"type": "script", "config": {"source": f"echo once >> {tmp_path}/seen; sleep 2.5"}}
-            report = await ended(host, await host.engine.submit(document({"name": "job", "executor": executor})))
+            report = await ended(host, await host.engine.submit(submitted({"name": "job", "executor": executor})))
             assert report.phase == "Succeeded"
             assert (tmp_path / "seen").read_text() == "once\n"
 
@@ -110,7 +102,7 @@ def test_tasks_of_a_run_share_its_folder_at_the_embedded_worker(tmp_path: Path, 
             source = f"cat $AETHER_RUN_DIR/it >> {tmp_path}/seen; echo $AETHER_RUN_DIR > {tmp_path}/where; sleep 0.5"
             read = {"dependencies": ["a"], "executor": {"type": "script", "config": {"source": source}}}
             several = [{"name": name, **read} for name in ("b", "c")]  # at the same time, so in two processes
-            report = await ended(host, await host.engine.submit(document(write, *several)))
+            report = await ended(host, await host.engine.submit(submitted(write, *several)))
             assert report.phase == "Succeeded", report
             assert (tmp_path / "seen").read_text() == "shared\n" * 2
 

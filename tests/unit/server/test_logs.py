@@ -38,6 +38,7 @@ from aether_protocol.ports.worker import (
 )
 from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock
+from tests.documents import submitted
 
 pytestmark = pytest.mark.rule("RT-133")
 
@@ -54,12 +55,7 @@ class Vault:
 def workflow() -> dict[str, object]:
     secret = {"name": "password", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
     task = {"name": "job", "executor": {"type": "script", "config": {"source": "true"}}, "inputs": {"parameters": [secret]}}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "one"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
+    return submitted(task)
 
 
 class Side:

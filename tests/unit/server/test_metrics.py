@@ -31,6 +31,7 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear, work
+from tests.documents import submitted
 
 SECOND = 1_000_000
 
@@ -44,14 +45,9 @@ def values(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     }
 
 
-def workflow(executor: str = "noop", name: str = "one") -> dict[str, object]:
+def workflow(executor: str = "noop") -> dict[str, object]:
     task = {"name": "job", "executor": {"type": executor, "config": {"source": "exit 1"} if executor == "script" else {}}}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
+    return submitted(task)
 
 
 def test_runs_tasks_logs_and_calls_of_the_store_are_counted(tmp_path: Path) -> None:

@@ -16,19 +16,20 @@ from aether_protocol.ports.store.schedules import FireRecord
 from aether_protocol.server.host import ServerHost
 from aether_protocol.service import client_of
 from aether_protocol.service.documents.texts import DocumentText
+from tests.documents import submitted
 from tests.postgres import database_url
 from tests.unit.server.serving import until
-from tests.unit.server.test_host import document, ended, hosting
+from tests.unit.server.test_host import ended, hosting
 
 
 def waits(seconds: int = 300) -> dict[str, Any]:
     """A run that waits for so long."""
-    return document({"name": "job", "executor": {"type": "sleep", "config": {"duration": f"{seconds}s"}}})
+    return submitted({"name": "job", "executor": {"type": "sleep", "config": {"duration": f"{seconds}s"}}})
 
 
 def suspends() -> dict[str, Any]:
     """A run that waits for an answer."""
-    return document({"name": "job", "executor": {"type": "await", "config": {}}})
+    return submitted({"name": "job", "executor": {"type": "await", "config": {}}})
 
 
 def held(host: ServerHost) -> int:
@@ -86,7 +87,7 @@ def test_who_waits_for_a_run_here_or_follows_it_sees_its_end_elsewhere(tmp_path:
         async with hosting(url) as one, hosting(url) as other:
             client = client_of(one.engine, elsewhere=True)
             tasks = [{"name": name, "executor": {"type": "await", "config": {}}} for name in ("t1", "t2")]
-            run = await one.engine.submit(document(*tasks))
+            run = await one.engine.submit(submitted(*tasks))
             waiting = asyncio.create_task(client.runs.wait(run))
             feed = client.runs.events(run, follow=True)
             seen: list[int] = []

@@ -32,16 +32,8 @@ from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of, connect
 from aether_protocol.service.local import LocalClient
 from aether_protocol.service.process_identity import called, is_server, this_process
+from tests.documents import submitted
 from tests.unit.server.serving import until
-
-
-def document(*tasks: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": "w"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": list(tasks)}}], **spec},
-    }
 
 
 def task(name: str = "a", type_: str = "script", **more: Any) -> dict[str, Any]:
@@ -69,7 +61,7 @@ class Place:
 
     async def begin(self, *tasks: dict[str, Any], **spec: Any) -> str:
         """Begin a run, and wait until its attempts are offered."""
-        run = await self.client.control.submit(document(*tasks, **spec))
+        run = await self.client.control.submit(submitted(*tasks, **spec))
         await self.offered()
         return run
 
@@ -138,7 +130,7 @@ async def _no_labels(at: Place) -> tuple[str, str]:
 async def _too_large(at: Place) -> tuple[str, str]:
     at.hello(slots={"tasks": 1, "gpu": 1})
     large = {"name": "main", "executor": {"type": "echo"}, "resources": {"gpu": 2}}
-    run = await at.client.control.submit(document(templates=[{"task": large}]))
+    run = await at.client.control.submit(submitted(templates=[{"task": large}]))
     await at.offered()
     return run, "no worker is large enough for gpu=2"
 

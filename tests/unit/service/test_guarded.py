@@ -18,18 +18,14 @@ from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.caller import EVERYWHERE, LOCAL, Caller
 from aether_protocol.service.access.guarded import NEEDS, GuardedClient
 from aether_protocol.service.local import LocalClient
+from tests.documents import submitted
 
 Roles = Mapping[str, str]
 
 
 def workflow(name: str, namespace: str, type_: str = "noop") -> dict[str, Any]:
-    task = {"name": "a", "executor": {"type": type_}}
-    return {
-        "apiVersion": "aether/v1",
-        "kind": "Workflow",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": [task]}}]},
-    }
+    document = submitted({"name": "a", "executor": {"type": type_}})
+    return document | {"metadata": {"name": name, "namespace": namespace}}
 
 
 def template(name: str, namespace: str) -> str:

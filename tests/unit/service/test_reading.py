@@ -20,17 +20,14 @@ from aether_protocol.service import client_of, connect
 from aether_protocol.service.client import Client
 from aether_protocol.service.local.apart import SWITCH_S, considerate, read_apart
 from aether_protocol.views.report import make_report
+from tests.documents import submitted
 
 TASKS = 20_000
 BEATS = 100  # that the loop must have come to while one report was made; made in the loop, a report leaves it a few
 
 
 def fan_out(size: int) -> dict[str, Any]:
-    tasks = [{"name": f"t{number}", "executor": {"type": "noop"}} for number in range(size)]
-    return {
-        "apiVersion": "aether/v1", "kind": "Workflow", "metadata": {"name": "wide"},
-        "spec": {"entrypoint": "main", "templates": [{"dag": {"name": "main", "tasks": tasks}}]},
-    }
+    return submitted(*({"name": f"t{number}", "executor": {"type": "noop"}} for number in range(size)))
 
 
 async def beats_beside(client: Client, run: str) -> int:
