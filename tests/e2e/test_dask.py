@@ -105,6 +105,35 @@ def test_what_dask_begins_again_while_its_engine_hears_nothing_is_not_carried_ou
     on_site(tmp_path, body)
 
 
+def test_what_has_ended_is_not_carried_out_again_with_the_worker_that_has_its_result(tmp_path: Path) -> None:
+    async def body(site: DaskSite, scene: LiveScene) -> None:
+        site.processes.add("w2", 2)
+        await joined(site, "w1", "w2")
+        broker, ear = await scene.engine()
+        ear.acknowledges = True
+        await scene.offered(broker, scene.probe(1), *(scene.probe(number, 600) for number in (2, 3, 4)))
+        await scene.until(lambda: len(ear.results) == 1, "the result of the first one is stored")
+        await scene.begun(ref(2), ref(3), ref(4))
+        site.processes.add("w3", 2)
+        await joined(site, "w3")
+        has_it = next(line.parent for line in scene.lines() if line.ref == ref(1))
+        next(one for one in site.processes.workers.values() if one.pid == has_it).kill()
+        async with distributed.Client(site.processes.address, asynchronous=True, set_as_default=False) as client:
+
+            def begins(dask_scheduler: Any) -> dict[str, int]:
+                return {key.rpartition("|")[2]: len(one.who_has or ()) for key, one in dask_scheduler.tasks.items()}
+
+            async with asyncio.timeout(60):
+                while (await client.run_on_scheduler(begins))["main.t1"]:  # noqa: ASYNC110 - the loss is not known yet
+                    await asyncio.sleep(0.02)
+                while not (await client.run_on_scheduler(begins))["main.t1"]:  # noqa: ASYNC110 - Dask has it done again
+                    await asyncio.sleep(0.05)
+        assert scene.times("begins", ref(1)) == 1
+        await broker.close()
+
+    on_site(tmp_path, body)
+
+
 def test_a_scheduler_that_is_started_anew_has_lost_everything(tmp_path: Path) -> None:
     async def body(site: DaskSite, scene: LiveScene) -> None:
         broker, ear = await scene.engine()

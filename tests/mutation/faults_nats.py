@@ -1,4 +1,4 @@
-"""Faults in the broker behind NATS: messages in parts, shared slots, engines that follow one another.
+"""Faults in the broker behind NATS: messages in parts, shared slots, engines that follow one another; and in that for Dask.
 
 Law: see faults.py. Tests without a NATS server notice these.
 """
@@ -14,8 +14,18 @@ BROKER = "adapters/brokers/nats/broker.py"
 SUBJECTS = "adapters/brokers/nats/subjects.py"
 SLOTS = "worker/nats/slots.py"
 ENGINES = "worker/nats/engines.py"
+DASK_TEST = "tests/unit/ports/test_dask_deliveries.py"
+DASK = "adapters/brokers/dask/deliveries.py"
 
 FAULTS = (
+    Fault(
+        "RT-145",
+        "a task that ended has no flag while Dask may have it done again",
+        DASK,
+        "        if needed:\n            return\n        del self._datasets[dataset]",
+        "        self._datasets.pop(dataset, None)",
+        DASK_TEST,
+    ),
     Fault(
         "RT-144",
         "a client that never ends its messages fills the memory of an engine",

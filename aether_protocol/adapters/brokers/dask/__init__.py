@@ -8,8 +8,10 @@ dataset is deleted when all of its results are stored.
 
 **Never twice in silence.** Dask gives tasks whose worker it lost to another worker, as often as
 `distributed.scheduler.allowed-failures` says, whatever `retries` is. Here a task that starts a second time carries nothing out
-and says so; the attempt is reported as lost, and the engine offers it again, under its name and key. A loss is seen earlier
-where the scheduler reports that a worker left while it had a task that had begun.
+and says so; the attempt is reported as lost, and the engine offers it again, under its name and key. A flag at the scheduler
+says that a task has begun. It stays until the scheduler has forgotten the task: what ended, too, is done again where the worker
+is lost that has its result. A loss is seen earlier where the scheduler reports that a worker left while it had a task that had
+begun.
 
 **Ends.** A stop cancels the task; its child is stopped when its worker sees that. The next attempt of that task run begins when
 the child has ended. A scheduler that is away refuses; once it is back, what is still published there continues, and all else

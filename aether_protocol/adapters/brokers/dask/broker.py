@@ -101,6 +101,7 @@ class DaskBroker:
         try:
             await self._cluster.wait(CONNECT_S)
             await self._finder.look_for(refs)
+            self._clean_soon()
         except AwayError:
             return {ref: "held" for ref in refs if self._deliveries.holds(ref)}
         return {ref: "held" if self._deliveries.holds(ref) else "unknown" for ref in refs}
@@ -214,22 +215,28 @@ class DaskBroker:
     def _gone(self, delivery: DaskDelivery) -> None:
         """A delivery is done with: nothing of it is needed at the scheduler."""
         successor = self._deliveries.drop(delivery)
-        if not self._cleaning and not self._closing and self._deliveries.has_dropped:
-            self._cleaning = True
-            self._work.begin(self._clean_up())
+        self._clean_soon()
         if successor is not None and not self._closing:
             taken = self._take(successor)
             if taken is not None:
                 self._work.begin(self._begin([taken]))
         self._pump()
 
+    def _clean_soon(self) -> None:
+        if not self._cleaning and not self._closing and self._deliveries.has_over:
+            self._cleaning = True
+            self._work.begin(self._clean_up())
+
     async def _clean_up(self) -> None:
-        """Delete what is not needed at the scheduler any more."""
-        self._cleaning = False
-        tokens, datasets = self._deliveries.dropped()
-        for dataset in datasets:
-            await self._cluster.delete(dataset)
-        await self._cluster.clear_flags([f"aether-{token}" for token in tokens])
+        """Delete what is not needed at the scheduler any more. What is not, for it is away, is when it is back."""
+        try:
+            while self._deliveries.has_over:
+                dataset = self._deliveries.next_over()
+                await self._cluster.delete(dataset)
+                self._deliveries.deleted(dataset)
+        finally:
+            self._cleaning = False
+        await self._cluster.clear_flags(self._deliveries.forgotten)
 
     # --- stopping ---
 
@@ -294,6 +301,7 @@ class DaskBroker:
         for delivery in await self._finder.attach(open_):
             self._lose(delivery, "the Dask scheduler lost it")
         self._work.begin(self._cluster.cancel([one.future for one in open_ if one.stopped and one.future is not None]))
+        self._clean_soon()
         self._loop.call_soon(self.sink.ready)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from aether_protocol.adapters.brokers.dask.tasks import DaskWorker, Demand, workers_in
+from aether_protocol.adapters.brokers.dask.tasks import DaskWorker, Demand, flag_of, workers_in
 from aether_protocol.errors import why
 
 __all__ = ["AwayError", "DaskCluster", "DaskTask"]
@@ -27,6 +27,8 @@ PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # between tries
 LOOK_S: Final = 0.2  # how often the client is asked whether it is connected
 ANSWER_S: Final = 30.0  # for one call at the scheduler
 FLAG_CLEARS: Final = 64  # flags that are cleared at once
+FORGET_S: Final = 0.2  # between two looks whether the scheduler has forgotten a task
+FORGETS: Final = 20  # looks, then its flag stays
 
 _FAULTS: Final = (OSError, TimeoutError, asyncio.TimeoutError)
 _log = logging.getLogger("aether_protocol")
@@ -203,12 +205,21 @@ class DaskCluster:
         """List the workers of the cluster. Raises AwayError."""
         return workers_in(await self._ask(self.client().scheduler.identity()))
 
-    async def clear_flags(self, names: Sequence[str]) -> None:
-        """Remove flags from the scheduler. Raises AwayError."""
-        scheduler = self.client().scheduler
-        for begin in range(0, len(names), FLAG_CLEARS):
-            several = names[begin : begin + FLAG_CLEARS]
-            await self._ask(asyncio.gather(*(scheduler.event_clear(name=name) for name in several)))
+    async def clear_flags(self, keys: set[str]) -> None:
+        """Remove the flags of tasks, and their keys from the set, of each when the scheduler has forgotten it: cancels and
+        releases go another way there, and a task that has no flag would be carried out once more. Raises AwayError."""
+        for look in range(FORGETS):
+            if look:
+                await asyncio.sleep(FORGET_S)
+            states = await self.states(several) if (several := list(keys)) else {}
+            gone = [key for key in several if states.get(key) is None]
+            scheduler = self.client().scheduler
+            for begin in range(0, len(gone), FLAG_CLEARS):
+                some = gone[begin : begin + FLAG_CLEARS]
+                await self._ask(asyncio.gather(*(scheduler.event_clear(name=flag_of(key)) for key in some)))
+                keys.difference_update(some)
+            if not keys:
+                return
 
     def follow(self, topic: str) -> None:
         """Hear the events of a topic from now on."""

@@ -1,13 +1,14 @@
 """What a broker has at a Dask scheduler: dispatched attempts, waiting ones, and the datasets that they are published in.
 
 Law: of a task run one attempt is here at a time (`execution.slots`). A dataset is needed for as long as one of its tasks is,
-and a task until its result is stored, its attempt is lost, or it has stopped.
+and a task until its result is stored, its attempt is lost, or it has stopped. What is in a dataset Dask carries out again where
+the worker is lost that has its result; so its flag is needed for as long as the dataset.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -59,8 +60,11 @@ class DaskDeliveries:
         self._slots: Any = Slots(limit)
         self._by_token: dict[str, DaskDelivery] = {}
         self._datasets: dict[str, set[str]] = {}  # by name: the tokens in it that are needed
-        self._looked_at: set[str] = set()  # datasets, those of this broker among them
-        self._dropped: list[DaskDelivery] = []
+        self._looked_at: set[str] = set()  # datasets at the scheduler, those of this broker among them
+        self._done: dict[str, set[str]] = {}  # by dataset: the keys of tasks in it that are not needed
+        self._left: set[str] = set()  # datasets with something that is left for another engine
+        self._over: list[str] = []  # datasets that are not needed, and lie at the scheduler
+        self.forgotten: set[str] = set()  # the keys of tasks of deleted datasets, whose flags lie at the scheduler
 
     def __iter__(self) -> Iterator[DaskDelivery]:
         """Those that are at the scheduler."""
@@ -144,7 +148,8 @@ class DaskDeliveries:
     def drop(self, delivery: DaskDelivery) -> TaskAssignment | None:
         """Forget an attempt, which is not needed at the scheduler any more. Returns what follows it."""
         if self._by_token.pop(delivery.token, None) is not None:
-            self._dropped.append(delivery)
+            self.note_done(delivery.dataset, delivery.name)
+            self._leave(delivery)
         delivery.future = None
         self.release_slot(delivery)
         successor: TaskAssignment | None = self._slots.leave(delivery)
@@ -153,32 +158,50 @@ class DaskDeliveries:
     def release(self, delivery: DaskDelivery) -> None:
         """Forget an attempt that stays at the scheduler, for another engine."""
         if self._by_token.pop(delivery.token, None) is not None:
-            self._datasets[delivery.dataset].discard(delivery.token)
+            self._left.add(delivery.dataset)
             self._looked_at.discard(delivery.dataset)  # its run may come back
-            if not self._datasets[delivery.dataset]:
-                del self._datasets[delivery.dataset]
+            self._leave(delivery)
         delivery.future = None
         self.release_slot(delivery)
         self._slots.leave(delivery)
+
+    def _leave(self, delivery: DaskDelivery) -> None:
+        """A delivery leaves its dataset. With the last one the dataset is over, unless one in it is for another engine."""
+        dataset = delivery.dataset
+        needed = self._datasets[dataset]
+        needed.discard(delivery.token)
+        if needed:
+            return
+        del self._datasets[dataset]
+        if dataset in self._left:
+            self._left.discard(dataset)
+            self._done.pop(dataset, None)
+        else:
+            self._over.append(dataset)
 
     def clear(self) -> None:
         """Let nothing that waits begin."""
         self._slots.clear()
 
-    @property
-    def has_dropped(self) -> bool:
-        return bool(self._dropped)
+    def note_done(self, dataset: str, key: str) -> None:
+        """Note that a task in a dataset is not needed."""
+        self._done.setdefault(dataset, set()).add(key)
 
-    def dropped(self) -> tuple[Sequence[str], Sequence[str]]:
-        """The tokens of those that were dropped since this was last asked, and the datasets that are not needed now."""
-        several, self._dropped = self._dropped, []
-        datasets = []
-        for delivery in several:
-            tokens = self._datasets.get(delivery.dataset, set())
-            tokens.discard(delivery.token)
-            if not tokens and self._datasets.pop(delivery.dataset, None) is not None:
-                datasets.append(delivery.dataset)
-        return [one.token for one in several], datasets
+    @property
+    def has_over(self) -> bool:
+        """Whether there are datasets that are not needed at the scheduler any more."""
+        return bool(self._over)
+
+    def next_over(self) -> str:
+        """One of them."""
+        return self._over[0]
+
+    def deleted(self, dataset: str) -> None:
+        """A dataset that was not needed is deleted; the flags of its tasks are left."""
+        if dataset in self._over:
+            self._over.remove(dataset)
+        self._looked_at.discard(dataset)
+        self.forgotten |= self._done.pop(dataset, set())
 
     # --- datasets of others ---
 
@@ -187,7 +210,10 @@ class DaskDeliveries:
         if dataset in self._looked_at:
             return False
         self._looked_at.add(dataset)
+        self._left.discard(dataset)
         return True
 
-    def is_needed(self, dataset: str) -> bool:
-        return bool(self._datasets.get(dataset))
+    def pass_over(self, dataset: str) -> None:
+        """Let a dataset that was looked at be deleted, unless something in it is needed."""
+        if not self._datasets.get(dataset):
+            self._over.append(dataset)

@@ -138,7 +138,10 @@ class DaskFinder:
             self._cluster.follow(topic_of(engine_of(name)))
             for future in await self._cluster.tasks_of(name):
                 known = read_key(future.key)
-                if known is None or known[0] not in wanted:
+                if known is None:
+                    continue
+                if known[0] not in wanted:
+                    self._deliveries.note_done(name, future.key)
                     continue
                 delivery = DaskDelivery(*known[:1], token=known[1])
                 if self._deliveries.enter(delivery) is delivery:
@@ -146,5 +149,4 @@ class DaskFinder:
                     delivery.dataset = name
                     self._deliveries.sent(delivery, future)
                     self._results.expect(delivery)
-            if not self._deliveries.is_needed(name):
-                await self._cluster.delete(name)
+            self._deliveries.pass_over(name)

@@ -31,6 +31,7 @@ __all__ = [
     "dataset_name",
     "demand_of",
     "engine_of",
+    "flag_of",
     "key_of",
     "read_key",
     "run_of",
@@ -62,6 +63,11 @@ class Demand(Struct, frozen=True):
 def key_of(ref: AttemptRef, token: str) -> str:
     """Name the task that carries an attempt out, for a delivery."""
     return f"{_PREFIX}-{token}|{ref.run_id}|{ref.attempt}|{ref.epoch}|{ref.path}"
+
+
+def flag_of(key: str) -> str:
+    """Name the flag at the scheduler that says that a task has begun, as its worker does."""
+    return key.partition("|")[0]
 
 
 def read_key(key: object) -> tuple[AttemptRef, str] | None:
