@@ -63,6 +63,11 @@ class DrivenRuns:
         """The runs that are here, oldest first; of ended ones the newest."""
         return list(self._loop.runs)
 
+    @property
+    def count(self) -> int:
+        """How many runs are driven here: those that have not ended."""
+        return sum(not run.over for run in self._loop.runs.values())
+
     def find(self, run_id: str) -> ActiveRun | None:
         """Give the run; None where the store is to be asked: it is not here, or another engine has taken it over."""
         run = self._loop.runs.get(run_id)

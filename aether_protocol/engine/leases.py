@@ -183,8 +183,13 @@ class LeaseKeeper:
         self._is_spared = self._age.is_over
         self.due = True
         self.wake()
-        if self._driver is not None and not self._stopped and (self._locks or _held(self._driver)):
+        if self._driver is not None and not self._stopped and (self._locks or self._is_owing or _held(self._driver)):
             self._arm()
+
+    @property
+    def _is_owing(self) -> bool:
+        """Whether the store has yet to hear of something: an answer, a run that is given up, or that broke this engine."""
+        return bool(self._answers or self._given_up or self._broke)
 
     def stop(self) -> None:
         """No more beats; what was not answered so far is the next owner's affair."""
@@ -207,7 +212,7 @@ class LeaseKeeper:
             self._is_silent = False
         except (PortError, BusyError) as error:
             self.silent(error)
-        if self._alarm is None and self._lease_us is not None and (held or self._locks or self._answers):
+        if self._alarm is None and self._lease_us is not None and (held or self._locks or self._is_owing):
             self._arm()
 
     def silent(self, error: AetherError) -> None:

@@ -18,7 +18,25 @@ DASK_CONTRACT: Final = "tests/contracts/test_dask_broker.py"
 
 HANGING: Final = "tests/unit/engine/test_hanging_store.py"
 
+STRAYS: Final = "tests/unit/server/test_strays.py"
+
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "RT-148",
+        "a run whose claim was not answered is left to the server that does not drive it",
+        "server/sharing/ownership.py",
+        "if free <= most and self._has_strays(held, now):",
+        "if False:",
+        tests=STRAYS,
+    ),
+    Fault(
+        "RT-148",
+        "what could not be released is not released later",
+        "engine/leases.py",
+        "return bool(self._answers or self._given_up or self._broke)",
+        "return bool(self._answers)",
+        tests=STRAYS,
+    ),
     Fault(
         "RT-153",
         "a store that does not answer keeps the lease from ending",

@@ -2,7 +2,8 @@
 
 Four times a second it looks which servers there are and how many runs each has. Where there are others, it claims free runs up
 to its share of all and a tenth more, and releases what is above that (`engine.shares`); alone it takes all. A server that died
-is in no row any more, so that its runs are free: they are claimed at once.
+is in no row any more, so that its runs are free: they are claimed at once. A run that the store counts as this server's and
+that is not driven here (the answer to its claim was lost, or what was to release it failed) is claimed once more.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from aether_protocol.service.dead_owners import release_dead_owners, remove_shar
 LOOK_S: Final = 0.25  # between two looks: a session that ended is seen by the first, and counts as dead half a second later
 LEAVE_S: Final = 0.1  # between two looks of a server that stops
 ALONE_S: Final = 2.0  # between two looks for runs that no engine drives, where there is no other server
+STRAY_US: Final = 1_000_000  # so long the store counts more runs of this server than it drives, before it claims them again
 _RENEWALS: Final = 3  # of the row in a lease
 _SECOND: Final = 1_000_000
 
@@ -68,6 +70,7 @@ class RunOwnership:
         self._clock = clock or SystemClock()
         self._renewed_at: int | None = None
         self._claimed_at: int | None = None
+        self._strays_since: int | None = None
 
     def lives(self, owner: str) -> bool:
         """Whether a server of this name was there at the last look."""
@@ -125,11 +128,26 @@ class RunOwnership:
             self._claimed_at = now
             return None
         counts = await self._store.servers.runs()
-        held = counts.get(self.row.owner, 0)
-        of_all = counts.get(FREE, 0) + sum(counts.get(owner, 0) for owner in owners)
+        held, free = counts.get(self.row.owner, 0), counts.get(FREE, 0)
+        of_all = free + sum(counts.get(owner, 0) for owner in owners)
         self._engine.driven.release(to_release(held, of_all, len(owners)))
         first, self._claimed_at = self._claimed_at is None, now
-        return to_claim(held, of_all, len(owners)) if counts.get(FREE) or first else 0
+        most = to_claim(held, of_all, len(owners))
+        if free <= most and self._has_strays(held, now):
+            return free + held  # free ones come first in a claim
+        return most if free or first else 0
+
+    def _has_strays(self, held: int, now: int) -> bool:
+        """Whether the store has counted runs as this server's for a while that are not driven here."""
+        if held <= self._engine.driven.count:
+            self._strays_since = None
+            return False
+        if self._strays_since is None:
+            self._strays_since = now
+        if now < self._strays_since + STRAY_US:
+            return False
+        self._strays_since = None
+        return True
 
     @property
     def _lease(self) -> int | None:
