@@ -91,6 +91,7 @@ class LeaseKeeper:
         self._alarm: TimerHandle | None = None
         self._asked: set[int] = set()  # requests that are on their way through the inbox
         self._answers: list[tuple[int, Json | None]] = []  # None: no caller waits for it
+        self._owed = self._answers, self._given_up, self._broke  # of what is in them the store has yet to hear
         self._stopped = False
         self._key = SealingKey()  # for what is asked through the store and must not lie open there
 
@@ -183,13 +184,8 @@ class LeaseKeeper:
         self._is_spared = self._age.is_over
         self.due = True
         self.wake()
-        if self._driver is not None and not self._stopped and (self._locks or self._is_owing or _held(self._driver)):
+        if self._driver is not None and not self._stopped and (self._locks or any(self._owed) or _held(self._driver)):
             self._arm()
-
-    @property
-    def _is_owing(self) -> bool:
-        """Whether the store has yet to hear of something: an answer, a run that is given up, or that broke this engine."""
-        return bool(self._answers or self._given_up or self._broke)
 
     def stop(self) -> None:
         """No more beats; what was not answered so far is the next owner's affair."""
@@ -212,7 +208,7 @@ class LeaseKeeper:
             self._is_silent = False
         except (PortError, BusyError) as error:
             self.silent(error)
-        if self._alarm is None and self._lease_us is not None and (held or self._locks or self._is_owing):
+        if self._alarm is None and self._lease_us is not None and (held or self._locks or any(self._owed)):
             self._arm()
 
     def silent(self, error: AetherError) -> None:
