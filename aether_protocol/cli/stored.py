@@ -244,14 +244,16 @@ async def told_when_left(
     """While the caller waits for more of a run, report when no process drives it, or does no longer."""
     import asyncio
 
-    watching = asyncio.ensure_future(_tell_when_left(runs, run_id, report))
+    watching = asyncio.ensure_future(until_left(runs, run_id, report))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _tell_when_left(runs: RunReader, run_id: str, report: Callable[[str], None]) -> None:
+async def until_left(runs: RunReader, run_id: str, report: Callable[[str], None] | None = None) -> bool:
+    """Wait until no process drives a run; False where it is closed, or was deleted. With `report` that is reported, and
+    waiting continues: another process may take it up."""
     import asyncio
 
     from aether_protocol.cli.instants import now_us
@@ -262,11 +264,14 @@ async def _tell_when_left(runs: RunReader, run_id: str, report: Callable[[str], 
             try:
                 row = await runs.get(run_id)
                 if row.closed:
-                    return
+                    return False
                 asleep = row.wake_at is not None and row.wake_at > now_us()  # it is woken in time by what hosts runs
                 looks = looks + 1 if not asleep and await runs.driver(run_id) is None else 0
             except PortError:  # the server is away: the caller finds that out, too
                 looks = 1
             if looks == LOOKS:
+                if report is None:
+                    return True
                 report(f"no process drives this run at the moment; 'aether resume {run_id}' continues it")
             await asyncio.sleep(LOOK_S)
+    return False

@@ -13,7 +13,7 @@ import pytest
 from aether_protocol.cli.root import root
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, Terminal, aether, environment, read_until
-from tests.e2e.store_cli import Cli, make_cli
+from tests.e2e.store_cli import Cli, ids, make_cli
 
 HEAD = "apiVersion: aether/v1\nkind: Workflow\nmetadata: {name: many}\nspec:\n  entrypoint: main\n  templates:\n"
 
@@ -95,12 +95,22 @@ def test_who_drives_a_run_is_told(tmp_path: Path) -> None:
     )
     assert driver.stderr is not None
     read_until(driver.stderr, "| waiting")
+    assert "● Running" in aether("ls", AETHER_STORE=store).stdout
     assert f"process {driver.pid} on {os.uname().nodename}" in aether("show", "r1", AETHER_STORE=store).stdout
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=60)
     shown = aether("show", "r1", AETHER_STORE=store).stdout
     assert "no process ('aether resume' continues it)" in shown
+    assert "! Undriven" in aether("ls", AETHER_STORE=store).stdout
+    listed = json.loads(aether("ls", "--undriven", "-o", "json", AETHER_STORE=store).stdout)["runs"]
+    assert [(row["runId"], row["phase"], row["driven"]) for row in listed] == [("r1", "Running", False)]
+    waited = aether("wait", "r1", "--or-undriven", "--timeout", "50s", AETHER_STORE=store)
+    assert waited.returncode == 8
+    assert "it is Running, and no process drives it" in waited.stderr
     assert aether("cancel", "r1", AETHER_STORE=store).returncode == 0
+    assert json.loads(aether("ls", "-o", "json", AETHER_STORE=store).stdout)["runs"][0]["driven"] is None
+    assert aether("ls", "--undriven", AETHER_STORE=store).stdout == ""
+    assert aether("wait", "r1", "--or-undriven", AETHER_STORE=store).returncode == 6
     assert "driven by" not in aether("show", "r1", AETHER_STORE=store).stdout
 
 
@@ -117,6 +127,50 @@ def test_a_list_fits_its_terminal(tmp_path: Path) -> None:
         assert lines[1].startswith(name)
         assert all(len(line) <= max(int(columns), 52) for line in lines)
     assert len(aether("ls", AETHER_STORE=store, COLUMNS="40").stdout.splitlines()[1]) > 120, "a pipe is no terminal"
+
+
+def test_a_list_on_a_terminal_has_short_ids_that_every_command_takes(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    path = workflow(tmp_path, task("a", "fail", "{message: no route to the host}"))
+    for _ in range(2):
+        assert aether("run", path, "--quiet", AETHER_STORE=store).returncode == 1
+    assert aether("retry", "latest", "--quiet", AETHER_STORE=store).returncode == 1
+    whole = [row["runId"] for row in json.loads(aether("ls", "-o", "json", AETHER_STORE=store).stdout)["runs"]]
+    terminal = Terminal("ls", AETHER_STORE=store, COLUMNS="80", NO_COLOR="1")
+    assert terminal.end() == 0
+    heading, *lines = terminal.shown.splitlines()
+    assert heading.split() == ["RUN", "WORKFLOW", "PHASE", "TASKS", "AGE", "TOOK", "MESSAGE"]
+    assert all(line.endswith("a: no route to the host") for line in lines)
+    for run_id, short in zip(whole, [line.split()[0] for line in lines], strict=True):
+        assert len(short) < len(run_id)
+        assert aether("show", short, AETHER_STORE=store).stdout.splitlines()[0] == run_id
+    piped = aether("ls", AETHER_STORE=store).stdout.splitlines()[1:]
+    assert [line.split()[0] for line in piped] == whole, "they are whole in a pipe"
+
+
+def test_a_list_is_watched_on_a_terminal_alone(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    good, bad = (workflow(tmp_path, task("a", kind), name=f"{kind}.yaml") for kind in ("noop", "fail"))
+    assert aether("run", good, "--quiet", "--run-id", "first", AETHER_STORE=store).returncode == 0
+    terminal = Terminal("ls", "--watch", AETHER_STORE=store, COLUMNS="80")
+    terminal.wait_for("first")
+    assert aether("run", bad, "--quiet", "--run-id", "second", AETHER_STORE=store).returncode == 1
+    terminal.wait_for("second")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+    piped = aether("ls", "--watch", AETHER_STORE=store)
+    assert piped.returncode == 2
+    assert "draws on a terminal" in piped.stderr
+
+
+def test_a_page_is_sorted_as_one_likes(cli: Cli, tmp_path: Path) -> None:
+    for name, seconds in (("slow", 0.3), ("quick", 0)):
+        path = workflow(tmp_path, task("a", "script", f"{{runtime: sh, source: 'sleep {seconds}'}}"), name=f"{name}.yaml")
+        assert cli("run", path, "-q", "--run-id", name).code == 0
+    assert cli("run", workflow(tmp_path, task("a", "await"), name="open.yaml"), "-q", "--run-id", "open").code == 7
+    orders = {"created": "open quick slow", "ended": "open quick slow", "phase": "quick slow open"}
+    assert {by: " ".join(ids(cli("ls", "-o", "json", "--sort", by))) for by in orders} == orders
+    assert ids(cli("ls", "-o", "json", "--ended", "--sort", "took")) == ["slow", "quick"]
 
 
 @pytest.mark.parametrize("command", sorted(root.table))

@@ -19,6 +19,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.timing import rfc3339
+from aether_protocol.service.runs.listing import ListedRun
 from aether_protocol.service.schedules.dst_notes import moment, oddity
 from aether_protocol.service.schedules.find import DEFAULT_NAMESPACE, ScheduleOverview, called
 from aether_protocol.service.schedules.suspend import SuspendedSchedule
@@ -190,7 +191,7 @@ def show_schedule(one: ScheduleOverview, fires: Sequence[int], records: Sequence
         show_records(schedule, records, {row.run_id: row for row in one.runs})
     if one.runs:
         click.echo("runs that are kept:")
-        show_rows(one.runs)
+        show_rows([ListedRun(row, None) for row in one.runs])
 
 
 def _head(schedule: StoredSchedule, now: int) -> list[tuple[str, str]]:

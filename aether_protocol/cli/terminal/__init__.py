@@ -1,1 +1,1 @@
-"""The terminal: what is written to it and how (`streams`, `color`, `messages`), and what is asked there (`prompt`)."""
+"""The terminal: what is written to it and how (`streams`, `color`, `messages`, `redraw`), and what is asked (`prompt`)."""

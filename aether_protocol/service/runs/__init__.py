@@ -4,5 +4,5 @@ Theory of operation. A run is named by its id, the beginning of its id or `lates
 name, and the name means the newest of them (`retry_ids`). A submission that may be repeated has a key (`once`). What a
 run would do is shown without one (`dry_run`). A run is inspected by replaying its record, never by asking its engine
 (`inspect`). It is deleted with all that belongs to it alone: its workspaces and the artifacts that no other run names
-(`delete`).
+(`delete`). Lists say who drives each run, and shorten ids (`listing`).
 """

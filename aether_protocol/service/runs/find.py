@@ -24,7 +24,8 @@ async def find_run(store: Store, text: str) -> RunSummary:
         text: what the caller calls the run.
 
     Returns:
-        The run's row. Where `text` begins the ids of a run and of its retries alone, that run's.
+        The run's row. Where `text` begins the ids of a run and of its retries alone, that run's. The beginning of a run's id
+        and `.2` mean its retry of that number.
 
     Raises:
         UsageError: no run is meant, or several are; the hint names what is near.
@@ -39,7 +40,8 @@ async def find_run(store: Store, text: str) -> RunSummary:
     row = await store.runs.row(text)
     if row is not None:
         return row
-    fitting = sorted(await store.runs.rows(RunQuery(prefix=text, limit=6)), key=lambda row: row.run_id) if text else []
+    near = await store.runs.rows(RunQuery(prefix=text, limit=6)) if text else []
+    fitting = sorted(near or await _retries(store, text), key=lambda row: row.run_id)
     if not fitting:
         raise NotFoundError(f"run {text!r} is unknown", hint=await _hint(store, text))
     first = fitting[0]
@@ -47,6 +49,15 @@ async def find_run(store: Store, text: str) -> RunSummary:
         return first
     ids = ", ".join(row.run_id for row in fitting[:5])
     raise UsageError(f"{text!r} is the beginning of several runs", hint=f"{ids}{', ...' if len(fitting) > 5 else ''}")
+
+
+async def _retries(store: Store, text: str) -> list[RunSummary]:
+    """The retries of a number that belong to runs whose ids begin so: `0195c3f2.2`."""
+    head, dot, number = text.rpartition(".")
+    if not (head and dot and number):
+        return []
+    near = await store.runs.rows(RunQuery(prefix=head, retries=True, limit=_PROPOSED_FROM))
+    return [row for row in near if row.run_id.rpartition(".")[2] == number]
 
 
 async def _hint(store: Store, text: str) -> str | None:

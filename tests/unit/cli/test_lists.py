@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from aether_protocol.cli.render.runs import show_rows
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.service.process_identity import called, this_process
+from aether_protocol.service.runs.listing import ListedRun
 from aether_protocol.views.report import make_report
 from aether_protocol.views.summary import row_json
 from aether_protocol.views.text import cells, cut
@@ -26,7 +29,7 @@ def row(run_id: str = "r1", message: str = "", workflow: str = "flow") -> RunSum
 
 
 def shown(capsys: pytest.CaptureFixture[str], rows: list[RunSummary], width: int | None) -> list[str]:
-    show_rows(rows, width)
+    show_rows([ListedRun(one, None if one.closed else True) for one in rows], width)
     return capsys.readouterr().out.splitlines()
 
 
@@ -59,18 +62,32 @@ def test_a_run_that_sleeps_says_until_when(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (93, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some reason"),
-        (77, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some rea…"),
-        (69, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s"),
-        (57, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC"),
-        (33, "r1   flow      ✗ Failed  1/2"),
+        (200, "r1   flow      ✗ Failed  1/2    1970-01-01 00:00:00 UTC  2.00s  for some reason"),
+        (119, "r1   flow      ✗ Failed  1/2    AGE  2.00s  for some reason"),
+        (58, "r1   flow      ✗ Failed  AGE  2.00s  for some reason"),
+        (52, "r1   flow      ✗ Failed  AGE  2.00s  for some re…"),
+        (40, "r1   flow      ✗ Failed  AGE  2.00s"),
+        (33, "r1   flow      ✗ Failed  AGE"),
         (23, "r1   flow      ✗ Failed"),
         (20, "r1   ✗ Failed"),
         (5, "r1   ✗ Failed"),
     ],
 )
 def test_what_matters_least_is_left_out_on_a_terminal(capsys: pytest.CaptureFixture[str], width: int, line: str) -> None:
-    assert shown(capsys, [row(message="for some reason")], width)[1] == line
+    assert re.sub(r" \d+d\b *", " AGE  ", shown(capsys, [row(message="for some reason")], width)[1]).rstrip() == line
+
+
+def test_an_open_run_that_no_process_drives_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    left = replace(row(message="a: hm"), phase="Running", ended_at=None, closed=False)
+    rows = [ListedRun(left, False), ListedRun(replace(left, phase="Suspended"), False), ListedRun(left, True)]
+    show_rows([*rows, ListedRun(replace(left, wake_at=NEVER), False)])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [re.sub(" 1/2 .* UTC", "", line) for line in lines] == [
+        "r1 flow ! Undriven no process drives it: a: hm",
+        "r1 flow ‖ Suspended no process drives it: a: hm",
+        "r1 flow ● Running a: hm",
+        "r1 flow ● Running asleep until it is asked: a: hm",
+    ]
 
 
 @given(st.text(), st.integers(1, 40))
