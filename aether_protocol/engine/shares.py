@@ -42,4 +42,4 @@ def to_release(held: int, open_runs: int, engines: int) -> int:
         open_runs: see `most_of`.
         engines: see `most_of`.
     """
-    return max(held - most_of(open_runs, engines), 0) if engines > 1 else 0
+    return max(held - most_of(open_runs, engines), 0)

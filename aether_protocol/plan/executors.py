@@ -102,7 +102,7 @@ class DeclaredTypes(Mapping[str, ExecutorType]):
     Args:
         known: for every document.
         everywhere: those of workers that serve all namespaces.
-        by_namespace: those of workers that serve some.
+        by_namespace: those of workers that serve some; there they count before those of the same name everywhere.
     """
 
     def __init__(
@@ -115,7 +115,10 @@ class DeclaredTypes(Mapping[str, ExecutorType]):
     def within(self, namespace: str) -> ExecutorTypes:
         """Return the types for documents of a namespace."""
         own = self._by_namespace.get(namespace)
-        return self._types if own is None else ChainMap[str, ExecutorType](*self._types.maps, cast("Any", own))
+        if own is None:
+            return self._types
+        known, everywhere = self._types.maps
+        return ChainMap[str, ExecutorType](known, cast("Any", own), everywhere)
 
     def __getitem__(self, name: str) -> ExecutorType:
         return self._types[name]

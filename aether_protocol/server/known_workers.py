@@ -68,7 +68,8 @@ class KnownWorkers:
 
     def declared(self) -> tuple[ExecutorTypes, Mapping[str, ExecutorTypes]]:
         """Return what live and recently seen workers have, by type, as they declare it: what workers for all namespaces have,
-        and by namespace what others have. Of a type that is declared in several ways a config has to fit one of them."""
+        and by namespace what others have. Of a type that is declared in several ways a config has to fit one of them, of a
+        worker that serves the namespace of its document."""
         found: dict[str | None, dict[str, ExecutorType]] = {}
         for known in sorted(self._seen, key=lambda one: one.at):
             hello = hello_in(known)
@@ -76,7 +77,11 @@ class KnownWorkers:
                 types = found.setdefault(namespace, {})
                 for offer in hello.executors if hello is not None else ():
                     types[offer.name] = either(type_of_offer(offer), types.get(offer.name))
-        return found.pop(None, {}), {name: types for name, types in found.items() if name is not None}
+        everywhere = found.pop(None, {})
+        for types in found.values():
+            for name in types.keys() & everywhere.keys():
+                types[name] = either(types[name], everywhere[name])
+        return everywhere, {name: types for name, types in found.items() if name is not None}
 
     async def begin(self) -> None:
         """Find out, before the engine recovers anything, whether attempts may live on at workers."""

@@ -33,6 +33,7 @@ from tests.mutation import (
     faults_serve,
     faults_share,
     faults_simulated_fleet,
+    faults_workers,
 )
 from tests.mutation.faults import RULES, Fault
 
@@ -53,6 +54,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_serve.FAULTS,
     *faults_share.FAULTS,
     *faults_fleet.FAULTS,
+    *faults_workers.FAULTS,
 )
 
 

@@ -97,8 +97,8 @@ FAULTS: tuple[Fault, ...] = (
         "RT-148",
         "a server that is alone releases runs that none else is there for",
         "engine/shares.py",
-        "if engines > 1 else 0",
-        "if engines > 0 else 0",
+        "max(held - most_of(open_runs, engines), 0)",
+        "max(held - most_of(open_runs, engines + 1), 0)",
         tests=SHARES,
     ),
     Fault(

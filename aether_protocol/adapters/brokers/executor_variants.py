@@ -45,8 +45,11 @@ def either(type_: ExecutorType, before: ExecutorType | None) -> ExecutorType:
     """Return a type whose configs fit `type_` or what was declared before it, which is described as `type_`."""
     if before is None:
         return type_
-    others = [one for one in (replace(before, alternatives=()), *before.alternatives) if not _alike(one, type_)]
-    return replace(type_, alternatives=tuple(others))
+    found = [replace(type_, alternatives=())]
+    for one in (*type_.alternatives, replace(before, alternatives=()), *before.alternatives):
+        if not any(_alike(one, other) for other in found):
+            found.append(one)
+    return replace(type_, alternatives=tuple(found[1:]))
 
 
 def _alike(one: ExecutorType, other: ExecutorType) -> bool:

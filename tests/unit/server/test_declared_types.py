@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol import ConfigField, ExecutorType
-from aether_protocol.adapters.brokers.executor_variants import either, type_of_offer
+from aether_protocol.adapters.brokers.executor_variants import ExecutorVariants, either, type_of_offer
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.assembly.executors import InstalledExecutors
@@ -18,6 +19,7 @@ from aether_protocol.plan.executors import DeclaredTypes, types_within
 from aether_protocol.ports.worker import ExecutorOffer, Hello
 from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.testing.clock import ManualClock
+from aether_protocol.testing.contracts.broker import work
 
 SHOUT = ExecutorType(
     "shout",
@@ -107,6 +109,61 @@ def test_of_several_declarations_of_one_name_a_config_has_to_fit_one() -> None:
     (fault,) = check_config(both, {"a": 1, "b": 1}, placeholders=True)
     assert "'a'" in fault.message, "it is held against the newest one"
     assert either(new, either(new, None)) == new
+
+
+@pytest.mark.rule("RT-151")
+def test_a_config_is_held_against_the_version_of_its_worker_unless_all_have_the_one_that_is_known() -> None:
+    def offer(version: str, *fields: str) -> ExecutorOffer:
+        known: dict[str, Any] = {name: {} for name in fields}
+        return ExecutorOffer(name="load", version=version, config={"properties": known, "additionalProperties": False})
+
+    def misfits(installed: ExecutorOffer | None, *offers: ExecutorOffer) -> list[bool]:
+        variants = ExecutorVariants()
+        variants.installed = {} if installed is None else {"load": replace(type_of_offer(installed), version=installed.version)}
+        noted = [variants.note([one])["load"] for one in offers]
+        assignment = replace(work(1, "load"), config={"b": 1})
+        return [variants.why_not(assignment, one) is not None for one in noted]
+
+    old, new = offer("1", "a"), offer("2", "b")
+    assert misfits(None, old) == [False], "its worker says so itself"
+    assert misfits(None, old, new) == [True, False]
+    assert misfits(new, old) == [True], "documents were checked against another version"
+    own = type_of_offer(old)
+    same = ExecutorOffer(name="load", version="1", config=config_schema(own))
+    assert misfits(same, same) == [False]
+
+
+def test_what_the_server_has_itself_counts_before_what_workers_declare() -> None:
+    other = ExecutorType.of_schema("shout", "", {"type": "object", "properties": {"b": {}}, "additionalProperties": False})
+    types = DeclaredTypes({"shout": SHOUT}, {"shout": other}, {"ops": {"shout": other}})
+    assert (types["shout"], types_within(types, "ops")["shout"]) == (SHOUT, SHOUT)
+
+
+@pytest.mark.rule("RT-151")
+def test_of_a_worker_for_all_namespaces_and_one_of_a_namespace_a_config_has_to_fit_one_there() -> None:
+    async def go(*served: list[str] | None) -> tuple[bool, bool]:
+        told = DeclaredTypes({}, {}, {})
+
+        def declare(types: Any, by_namespace: Any) -> None:
+            nonlocal told
+            told = DeclaredTypes({}, types, by_namespace)
+
+        known = KnownWorkers(MemoryStore(), WorkerBroker(ManualClock(), b"k" * 32), declare)
+        for number, namespaces in enumerate(served):
+            config = {"type": "object", "properties": {f"v{len(namespaces or ())}": {}}, "additionalProperties": False}
+            offers = [ExecutorOffer(name="load", version=str(number), config=config)]
+            hello = Hello(worker=f"w{number}", protocols=[1], executors=offers, slots={"tasks": 1})
+            await known.note(hello, namespaces=namespaces)
+
+        def fits(namespace: str) -> list[bool]:
+            type_ = types_within(told, namespace)["load"]
+            return [not check_config(type_, {key: 1}, placeholders=True) for key in ("v0", "v1")]
+
+        assert fits("other") == [True, False]
+        return tuple(fits("ops"))  # type: ignore[return-value]
+
+    assert asyncio.run(go(None, ["ops"])) == (True, True)
+    assert asyncio.run(go(["ops"], None)) == (True, True)
 
 
 @pytest.mark.rule("RT-151")

@@ -56,6 +56,9 @@ def test_a_worker_whose_token_expires_finishes_what_it_has_and_gets_no_more() ->
         assert [one.ref for one in ear.results] == [work(1, "nap").ref]
         reporting.cancel()
         await asyncio.gather(reporting, return_exceptions=True)
+        beats = (await calls(broker).hello(hello("beats"))).session
+        orders = await late.beat(beats, BeatMessage(poll=1, holding=[]))
+        assert orders.drain_ms == 3_600_000, "by its first call, whichever it is"
         (waits,) = broker.fleet.state.waiting.newest.values()
         assert waits.ref == work(2, "nap").ref
         await broker.close()
