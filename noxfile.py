@@ -119,11 +119,11 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def postgres(session: nox.Session) -> None:
-    """All conformance cases on PostgreSQL, on every tier and with the engine lost everywhere, and 500 seeds of the simulation
-    (an hour and more)."""
+    """All conformance cases on PostgreSQL, on every tier and with the engine lost everywhere, and 500 seeds of the simulation,
+    on two processes with a server each."""
     session.env.update(AETHER_TEST_ALL_CASES="1", AETHER_TEST_SEEDS="500")
-    files = ("tests/conformance/test_postgres.py", "tests/property/test_simulation_postgres.py")
-    use(session, "pytest", "--timeout", "7200", *(session.posargs or files))
+    files = ("-n", "2", "tests/conformance/test_postgres.py", "tests/property/test_simulation_postgres.py")
+    use(session, "pytest", "--timeout", "3600", *(session.posargs or files))
 
 
 @nox.session(default=False)

@@ -51,6 +51,7 @@ _FAULTS: Final[dict[str, tuple[str, str | None]]] = {
 
 T = TypeVar("T")
 Attempt = Callable[["Link", bool], Awaitable[T]]
+Prepare = Callable[["Link"], Awaitable[None]]
 
 
 class Target(Struct, frozen=True):
@@ -116,6 +117,10 @@ class Link:
         """Say statements without values and without an answer."""
         await self.connection.execute(text)
 
+    def drop(self) -> None:
+        """Let the connection go, with what it holds. Needs no loop that runs."""
+        self.connection.terminate()
+
     @property
     def lives(self) -> bool:
         return not self.connection.is_closed()
@@ -134,7 +139,7 @@ class Connections:
         patience_s: How long a server that was there before is waited for.
     """
 
-    def __init__(self, target: Target, prepare: Callable[[Link], Awaitable[None]], patience_s: float) -> None:
+    def __init__(self, target: Target, prepare: Prepare, patience_s: float) -> None:
         self.target = target
         self.patience_s = patience_s
         self._prepare = prepare
@@ -204,7 +209,7 @@ class Connections:
         try:
             await self._prepare(link)
         except BaseException:
-            link.connection.terminate()
+            link.drop()
             raise
         self._was_there = True
 
@@ -213,7 +218,7 @@ class Connections:
         if link.lives and not link.connection.is_in_transaction():
             self._idle.append(link)
         else:
-            link.connection.terminate()
+            link.drop()
 
     async def open(self, *, synchronous: bool | None = None) -> Link:
         """Open a connection that belongs to the caller."""
@@ -241,7 +246,7 @@ class Connections:
         """Close what is open. Needs no loop."""
         for link in self._idle:
             if self._loop is not None and not self._loop.is_closed():
-                link.connection.terminate()
+                link.drop()
         self._idle = []
 
     # --- errors ---

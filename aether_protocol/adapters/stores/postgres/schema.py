@@ -167,7 +167,7 @@ async def _keeps_session(link: Link, dialect: PostgresDialect) -> bool:
         theirs = (await other.run("SELECT pg_backend_pid()")).rows[0][0]
         now = (await link.run("SELECT pg_backend_pid()")).rows[0][0]
     finally:
-        other.connection.terminate()
+        other.drop()
     return bool(theirs != mine and now == mine)
 
 

@@ -155,10 +155,10 @@ class StoreSession:
                 if link.lives:
                     await lost.wait()
             except asyncio.CancelledError:
-                link.connection.terminate()
+                link.drop()
                 raise
             except Exception:  # it was lost while it was set up
-                link.connection.terminate()
+                link.drop()
             self._link = None
             self._connected.clear()
             await asyncio.sleep(_PAUSES_S[0])
@@ -182,4 +182,4 @@ class StoreSession:
         await asyncio.gather(*self._tasks, self._keeping, return_exceptions=True)
         self._keeping = self._link = self._sending = None
         if link is not None:
-            link.connection.terminate()
+            link.drop()

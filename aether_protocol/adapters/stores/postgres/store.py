@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.stores.postgres.changes import PostgresChanges
-from aether_protocol.adapters.stores.postgres.connections import Connections, Link, Target
+from aether_protocol.adapters.stores.postgres.connections import Connections, Link, Prepare, Target
 from aether_protocol.adapters.stores.postgres.dialect import PostgresDialect
 from aether_protocol.adapters.stores.postgres.leases import PostgresLeases
 from aether_protocol.adapters.stores.postgres.mailbox import PostgresMailbox
@@ -30,7 +30,8 @@ APPENDS: Final = 4  # on their way at once; there are connections for twice as m
 
 
 class PostgresStore(SqlFacets):
-    """`ports.store.Store` on a server. `tier` is how new runs are kept. Connections are made when they are needed."""
+    """`ports.store.Store` on a server. `tier` is how new runs are kept. Connections are made when they are needed, by an object
+    of the class `connecting`."""
 
     def __init__(
         self,
@@ -39,8 +40,9 @@ class PostgresStore(SqlFacets):
         tier: str = STATE_ACTION_LOG,
         patience_s: float = PATIENCE_S,
         now: Callable[[], int] | None = None,
+        connecting: Callable[[Target, Prepare, float], Connections] = Connections,
     ) -> None:
-        self.connections = Connections(target, self._prepare, patience_s)
+        self.connections = connecting(target, self._prepare, patience_s)
         self._dialect = dialect = PostgresDialect(self.connections, now, self._changed)
         super().__init__(dialect, tier)
         self.file: Path | None = None
