@@ -59,7 +59,7 @@ class PostgresShelf:
         self._links: dict[tuple[str, str, bool], list[_ShelvedLink]] = defaultdict(list)
 
     def end(self) -> None:
-        """Let all connections go."""
+        """Close all connections."""
         for link in [link for links in self._links.values() for link in links]:
             link.connection.terminate()
         self.loop.close()

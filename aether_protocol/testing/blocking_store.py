@@ -17,7 +17,7 @@ _LIMIT_S: Final = 60.0  # of one call
 
 
 class BlockingLoop:
-    """A loop that goes on only while something is carried out on it. It is the `Gate` of the stores that `wrap` gives."""
+    """A loop that moves only while something is carried out on it. It is the `Gate` of the stores that `wrap` gives."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -50,7 +50,7 @@ class BlockingLoop:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-            await asyncio.sleep(0)  # connections that were let go are closed by then
+            await asyncio.sleep(0)  # connections that were dropped are closed by then
 
         self._loop.run_until_complete(end())
         self._loop.close()

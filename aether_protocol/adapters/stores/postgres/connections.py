@@ -118,7 +118,7 @@ class Link:
         await self.connection.execute(text)
 
     def drop(self) -> None:
-        """Let the connection go, with what it holds. Needs no loop that runs."""
+        """Close the connection without a farewell, with what it holds. Needs no loop that runs."""
         self.connection.terminate()
 
     @property
