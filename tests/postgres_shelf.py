@@ -43,8 +43,10 @@ class _ShelvedLink(Link):
             return False
         try:
             await self.connection.reset()
-        except Exception:  # something was under way when it was dropped
+        except BaseException as error:  # something was under way when it was dropped, or it is not wanted any more
             super().drop()
+            if not isinstance(error, Exception):
+                raise
             return False
         self.ordinal = 0
         return True
