@@ -34,6 +34,18 @@ def check_server_url(url: str, secret: str | None) -> str:
     return url.rstrip("/")
 
 
+def bearer(token: str) -> str:
+    """Return the header with which a token is shown.
+
+    Raises:
+        UsageError: it is none that a header can carry. Its text is not in the message.
+    """
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        hint = "a line break at its end? a copy that is not whole?"
+        raise UsageError("the token (AETHER_TOKEN or --token) has characters that no token has", hint=hint)
+    return f"Bearer {token}"
+
+
 def may_turn_to(url: str, named_by: str) -> bool:
     """Whether a worker that was given one server may call, with its token, another one that this one names.
 

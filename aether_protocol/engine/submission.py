@@ -32,6 +32,7 @@ from aether_protocol.views.report import not_run
 from aether_protocol.views.spans import own_context
 from aether_protocol.views.summary import make_row
 
+LATEST: Final = "latest"  # in the place of a run's id: the newest one
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _RUN_ID: Final = r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?"
 _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
@@ -50,6 +51,8 @@ def check_run_id(run_id: str) -> None:
     if not isinstance(run_id, str) or re.fullmatch(_RUN_ID, run_id) is None:
         hint = "1 to 128 letters, digits, hyphens, dots and underscores, beginning and ending with a letter or digit"
         raise UsageError(f"{run_id!r} is not a run id", hint=hint)
+    if run_id == LATEST:
+        raise UsageError(f"a run cannot be called {LATEST!r}", hint="every command takes that for the newest run")
 
 
 def read_trace_context(given: str | None) -> str | None:

@@ -13,7 +13,8 @@ at dispatch when placeholders are filled in, the schema for editors, the referen
 
 Modules by role:
 
-    plan            model, codec, records
-    executor types  executors, config, config_fields, config_schema, schema_check, schema_fields
-    placement       placement
+    plan               model, codec, records
+    executor types     executors, config, config_fields, config_schema, schema_fields
+    configs by schema  schema_check, schema_words, schema_extent
+    placement          placement
 """

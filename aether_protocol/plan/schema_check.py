@@ -3,6 +3,9 @@
 The verdict is jsonschema-rs's where it can be imported; jsonschema looks only at what was refused, and says what is wrong and
 where, so that a valid config never pays for explanations. While placeholders are not filled in, every value may be a
 text with `{{` in it: `opened` makes such a schema, which is never stricter than the one that it is made of.
+
+Law: a schema is foreign (a worker declares it), and so is the config, so no pair of them takes more time than their sizes
+allow: patterns are matched in linear time, and a schema whose references unfold too far is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.sizes import parse_size
 from aether_protocol.expressions.values import Json, as_text, has_secret, type_name
 from aether_protocol.plan.config_fields import ConfigFault
+from aether_protocol.plan.schema_extent import check_extent
 
 UNKNOWN: Final = {"type": "string", "pattern": r"\{\{"}  # a text that is not known yet
 
@@ -35,7 +39,7 @@ def check_schema(what: str, schema: Schema, config: Json, *, placeholders: bool)
         judge = _judge_of(schema, placeholders=placeholders)
         if judge.accepts(config):
             return []
-        return list(_Explainer(what, judge.schema).faults(judge.errors(config)))
+        return list(_Explainer(what, judge.schema).faults(judge.errors(config))) or [judge.verdict(what, config)]
     except RecursionError:
         return [ConfigFault((), f"the config of {what} is nested too deeply")]
     except Exception as error:
@@ -88,8 +92,10 @@ class _Judge:
     """One schema, ready to be asked. `errors` loads jsonschema."""
 
     def __init__(self, schema: Schema) -> None:
+        check_extent(schema)
         self.schema = schema
-        self.accepts: Callable[[Json], bool] = _rust_verdict(schema) or self._python_verdict()
+        self._rust = _rust_validator(schema)
+        self.accepts: Callable[[Json], bool] = self._python_verdict() if self._rust is None else self._rust.is_valid
         self._validator: Any = None
 
     def errors(self, config: Json) -> Sequence[Any]:
@@ -97,17 +103,27 @@ class _Judge:
             self._validator = _python_validator(self.schema)
         return list(self._validator.iter_errors(config))
 
+    def verdict(self, what: str, config: Json) -> ConfigFault:
+        """What is wrong, where only the verdict knows: of words that are not explained."""
+        first = None if self._rust is None else next(iter(self._rust.iter_errors(config)), None)
+        if first is None:
+            return ConfigFault((), f"the config of {what} does not fit its schema")
+        return ConfigFault(tuple(first.instance_path), f"the config of {what} does not fit: {first.message}"[:300])
+
     def _python_verdict(self) -> Callable[[Json], bool]:
         verdict: Callable[[Json], bool] = _python_validator(self.schema).is_valid
         return verdict
 
 
+_MOST_KNOWN: Final = 256
 _known: dict[tuple[int, bool], tuple[Schema, _Judge]] = {}  # by identity: the schema is held, so its id stays its own
 
 
 def _judge_of(schema: Schema, *, placeholders: bool) -> _Judge:
     key = id(schema), placeholders
     if key not in _known:
+        if len(_known) >= _MOST_KNOWN:  # workers come and go, and each declares anew
+            del _known[next(iter(_known))]
         _known[key] = schema, _Judge(opened(schema) if placeholders else schema)
     return _known[key][1]
 
@@ -133,26 +149,27 @@ def _is_size(value: Json) -> bool:
 _FORMATS: Final[Mapping[str, Callable[[Json], bool]]] = {"aether-duration": _is_duration, "aether-size": _is_size}
 
 
-def _rust_verdict(schema: Schema) -> Callable[[Json], bool] | None:
+def _rust_validator(schema: Schema) -> Any:
     try:
         from jsonschema_rs import Draft202012Validator
     except ImportError:
         return None
     formats = dict(_FORMATS)
-    validator = Draft202012Validator(dict(schema), retriever=_no_retrieval, formats=formats, validate_formats=True)
-    return validator.is_valid
+    return Draft202012Validator(dict(schema), retriever=_no_retrieval, formats=formats, validate_formats=True)
 
 
 def _python_validator(schema: Schema) -> Any:
     from jsonschema import Draft202012Validator, FormatChecker
     from referencing import Registry
 
+    from aether_protocol.plan.schema_words import bounded
+
     checker = FormatChecker(())
     for name, fits in _FORMATS.items():
         checker.checks(name)(fits)
     registry: Any = Registry(retrieve=_no_retrieval)  # type: ignore[call-arg]  # an attrs class with an alias
     Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, registry=registry, format_checker=checker)
+    return bounded(Draft202012Validator, schema)(schema, registry=registry, format_checker=checker)
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------------
@@ -206,12 +223,12 @@ class _Explainer:
             yield ConfigFault(path, f"{self._label(path)} {message}", error.schema.get("description"))
 
     def _unknown(self, path: Path, schema: Schema, value: dict[str, Json]) -> Iterator[ConfigFault]:
-        import re
+        from aether_protocol.plan.schema_words import is_found
 
         known = schema.get("properties") or {}
-        patterns = [re.compile(pattern) for pattern in schema.get("patternProperties") or ()]
+        patterns = schema.get("patternProperties") or ()
         for name in value:
-            if name in known or any(pattern.search(name) for pattern in patterns):
+            if name in known or any(is_found(pattern, name) for pattern in patterns):
                 continue
             near = self._suggestions.nearest(name, known)
             if near is not None:

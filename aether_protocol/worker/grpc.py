@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import grpc
 from msgspec import Struct
 
+from aether_protocol.assembly.server_urls import bearer
 from aether_protocol.ports import worker as w
 from aether_protocol.ports.grpc import aether_pb2 as pb
 from aether_protocol.ports.grpc.messages import read_message, write_message
@@ -113,7 +114,7 @@ class GrpcTransport:
                 self._channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
             else:
                 self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        metadata = [("authorization", f"Bearer {self._token}")] if self._token is not None else []
+        metadata = [("authorization", bearer(self._token))] if self._token is not None else []
         return _FrameStream(GrpcStub(self._channel, "WorkerService").Work, metadata)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import httpx2 as httpx
 import msgspec
 
-from aether_protocol.assembly.server_urls import why_unreachable
+from aether_protocol.assembly.server_urls import bearer, why_unreachable
 from aether_protocol.ports.worker import (
     BeatMessage,
     Hello,
@@ -40,7 +40,7 @@ class HttpTransport:
     def __init__(self, url: str, *, token: str | None = None, verify: ssl.SSLContext | bool = True) -> None:
         headers = {"content-type": "application/json", "aether-protocol": "1"}
         if token is not None:
-            headers["authorization"] = f"Bearer {token}"
+            headers["authorization"] = bearer(token)
         self._url = url
         self._client = httpx.AsyncClient(base_url=url, headers=headers, verify=verify, timeout=ANSWER_S)
 

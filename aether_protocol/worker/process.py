@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol import __version__
-from aether_protocol.assembly.server_urls import check_server_url
+from aether_protocol.assembly.server_urls import bearer, check_server_url
 from aether_protocol.assembly.tracing import close_tracer, worker_tracer
 from aether_protocol.engine.clock import SystemClock
 from aether_protocol.errors import UsageError
@@ -88,6 +88,8 @@ class Worker:
     ) -> None:
         given = ",".join([url] if isinstance(url, str) else url).split(",")
         self.urls = list(dict.fromkeys(check_server_url(one.strip(), "secrets") for one in given))
+        if token is not None:
+            bearer(token)
         _check_extra(grpc=grpc)
         self._grpc = grpc
         self._modules = tuple(modules)

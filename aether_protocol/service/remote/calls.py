@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from aether_protocol.assembly.server_urls import check_server_url, why_unreachable
+from aether_protocol.assembly.server_urls import bearer, check_server_url, why_unreachable
 from aether_protocol.errors import PortError, UsageError
+from aether_protocol.expressions.json_copy import is_whole
 from aether_protocol.service.remote.sse import read_messages
 from aether_protocol.service.wire.problems import read_problem
 
@@ -37,7 +38,7 @@ Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 Other = TypeVar("Other")
 
-_encode: Final = msgspec.json.Encoder().encode
+_write: Final = msgspec.json.Encoder().encode
 
 
 class ServerCalls:
@@ -59,7 +60,7 @@ class ServerCalls:
         self._outage = _Outage(patience_s, notify)
         headers = {"content-type": "application/json"}
         if token is not None:
-            headers["authorization"] = f"Bearer {token}"
+            headers["authorization"] = bearer(token)
         limits = self._httpx.Limits(max_connections=None)  # a feed keeps its connection
         self._client = self._httpx.AsyncClient(
             base_url=self.url, headers=headers, verify=verify, timeout=ANSWER_S, limits=limits, transport=transport
@@ -311,14 +312,28 @@ class _Patience:
 
 
 def path_of(*parts: str) -> str:
-    """Write a path; each part may hold anything."""
-    return "/".join(("/v1", *(quote(part, safe="") for part in parts)))
+    """Write a path; each part may hold any text."""
+    return "/".join(("/v1", *(quote(_text(part), safe="") for part in parts)))
+
+
+def _text(given: str) -> str:
+    """Raise UsageError for text that no request can carry: an argument of a command line may hold such."""
+    if not is_whole(given):
+        raise UsageError(f"{given!r} has half of a surrogate pair (a byte that was no UTF-8, or one half of an emoji)")
+    return given
+
+
+def _encode(body: Any) -> bytes:
+    try:
+        return _write(body)
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{error.object[:200]!r} has half of a surrogate pair, which no request can carry") from None
 
 
 def _given(parameters: Any) -> list[tuple[str, str]]:
     """Leave out what is None, and write flags as JSON does."""
     told = [(name, value) for name, value in parameters if value is not None]
-    return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in told]
+    return [(name, str(value).lower() if isinstance(value, bool) else _text(str(value))) for name, value in told]
 
 
 def _library() -> Any:

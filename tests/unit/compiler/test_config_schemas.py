@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aether_protocol.compiler.compile import Compiled, CompileOptions
 from aether_protocol.documents.schema import published
 from aether_protocol.expressions.values import Json, SecretValue
+from aether_protocol.plan import schema_check
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigField, with_nested
 from aether_protocol.plan.config_schema import EXECUTOR, config_schema, with_configs
@@ -239,6 +241,78 @@ def test_a_placeholder_fits_wherever_it_stands(piece: tuple[dict[str, Any], Json
     assert check_schema("it", schema, config, placeholders=True) == []
     assert Draft202012Validator(opened(schema)).is_valid(config)
     assert Draft202012Validator(config_schema(ExecutorType.of_schema("it", "It.", schema))).is_valid(config)
+
+
+SLOW = "^(a+)+$"  # doubles its time with each character where it is tried by backtracking
+NEARLY = "a" * 40 + "!"
+SLOW_PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "pattern": ({"properties": {"a": {"pattern": SLOW}}}, {"a": NEARLY}, f"'a' must match {SLOW}"),
+    "pattern of names": ({"propertyNames": {"pattern": SLOW}}, {NEARLY: 1}, f"must match {SLOW}"),
+    "patterned fields": (
+        {"properties": {"b": {}}, "patternProperties": {SLOW: {}}, "additionalProperties": False},
+        {NEARLY: 1},
+        f"it has no config field '{NEARLY}'",
+    ),
+    "patterned fields below": (
+        {"properties": {"b": {"const": 1}}, "patternProperties": {SLOW: {}}},
+        {NEARLY: 1, "b": 2},
+        "'b' must be 1",
+    ),
+    "fields that nothing speaks of": (
+        {"patternProperties": {SLOW: {}}, "unevaluatedProperties": False},
+        {NEARLY: 1},
+        "does not fit: Unevaluated properties are not allowed",
+    ),
+    "entries of mixed kinds": (
+        {"properties": {"a": {"uniqueItems": True}}},
+        {"a": [*({"x": n} if n % 2 else n for n in range(50_000)), 2]},
+        "'a' must have no entry twice",
+    ),
+    "references that double": (
+        {
+            "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {"type": "object"}},
+            "$ref": "#/$defs/d0",
+        },
+        {},
+        "it unfolds to more than 100000 parts",
+    ),
+    "anchors that double": (
+        {"$defs": {f"d{n}": {"$anchor": f"a{n}", "allOf": [{"$ref": f"#a{n + 1}"}] * 2} for n in range(60)}, "$ref": "#a0"},
+        {},
+        "it unfolds to more than 100000 parts",
+    ),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", SLOW_PAIRS)
+def test_no_schema_of_a_worker_takes_a_server_for_long(name: str) -> None:
+    schema, config, said = SLOW_PAIRS[name]
+    began = time.process_time()
+    [fault] = check_schema("it", schema, config, placeholders=False)
+    check_schema("it", schema, config, placeholders=True)
+    assert said in fault.message
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}, {"$ref": "#"}]},
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+        {"$defs": {"a~/b": {"anyOf": [{}, {"type": "object"}]}}, "$ref": "#/$defs/a~0~1b/anyOf/1"},
+    ],
+    ids=["itself", "itself twice", "in turn", "by an escaped name"],
+)
+def test_references_that_come_back_are_counted_once(schema: dict[str, Any]) -> None:
+    assert check_schema("it", schema, {"n": 1}, placeholders=False) == []
+
+
+def test_schemas_that_workers_declare_anew_do_not_pile_up() -> None:
+    for n in range(600):
+        assert check_schema("it", {"properties": {"n": {"const": n}}}, {"n": n}, placeholders=False) == []
+    assert len(schema_check._known) <= 256
 
 
 def test_a_table_and_a_schema_say_the_same() -> None:

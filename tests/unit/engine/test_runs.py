@@ -266,6 +266,8 @@ def test_run_ids_are_given_once_and_must_be_plain() -> None:
         for wrong in ("", "a/b", "-a", "a" * 129):
             with pytest.raises(UsageError, match="is not a run id"):
                 await world.engine.submit(plan(dag(task("a"))), run_id=wrong)
+        with pytest.raises(UsageError, match="cannot be called 'latest'"):
+            await world.engine.submit(plan(dag(task("a"))), run_id="latest")
         with pytest.raises(UsageError, match="not driven here"):
             world.engine.driven.state("other")
         with pytest.raises(UsageError, match="unknown"):

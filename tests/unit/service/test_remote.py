@@ -28,6 +28,7 @@ from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.remote import RemoteClient
 from aether_protocol.testing.contracts.client import ASKS, HELLO, ClientContract, Stage
 from aether_protocol.testing.contracts.client_documents import USES, WORDS
+from aether_protocol.worker import Worker
 from tests.server_process import free_port
 from tests.unit.server.serving import Server, listening, until, workflow
 
@@ -289,3 +290,35 @@ def test_a_token_goes_over_no_network_in_clear(url: str) -> None:
     assert "aeth_x" not in refused.value.message
     connect(url)  # without a token there is nothing to be read
     connect("http://[::1]:7234", token="aeth_x")
+
+
+@pytest.mark.parametrize("token", ["SECRET\n", "SECRET\r\nx: y", " SECRET", "SECR\u00c9T-SECRET", "\x01SECRET", ""])
+def test_a_token_that_no_header_can_carry_is_refused_without_its_text(token: str) -> None:
+    with pytest.raises(UsageError, match="AETHER_TOKEN") as refused:
+        connect("http://127.0.0.1:7234", token=token)
+    assert "SECRET" not in str(refused.value)
+    with pytest.raises(UsageError, match="AETHER_TOKEN") as refused:
+        Worker("http://127.0.0.1:7234", token=token)
+    assert "SECRET" not in str(refused.value)
+
+
+HALF = "a\ud800"
+
+
+def test_text_that_no_request_can_carry_is_a_usage_error(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with both(tmp_path) as (_, remote, _server):
+            asks: list[Callable[[], Awaitable[object]]] = [
+                lambda: remote.runs.get(HALF),
+                lambda: remote.runs.list(RunQuery(name=HALF)),
+                lambda: remote.control.submit(ASKS, run_id=HALF),
+                lambda: remote.control.submit_once(HALF, ASKS),
+                lambda: remote.control.cancel("asks", reason=HALF),
+                lambda: remote.documents.get(HALF),
+            ]
+            for ask in asks:
+                error = await raised(ask())
+                assert isinstance(error, UsageError)
+                assert "surrogate" in error.message
+
+    asyncio.run(go())

@@ -21,12 +21,12 @@ from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, L
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, Location, OneOf
+from aether_protocol.engine.submission import LATEST
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import KeyTakenError, RunSummary
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
-from aether_protocol.service.runs.find import LATEST
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
