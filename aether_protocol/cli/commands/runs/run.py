@@ -21,7 +21,6 @@ from aether_protocol.cli.options import MEMORY, AnswersOption, DrivingOptions, L
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import FILE, Location, OneOf
-from aether_protocol.engine.submission import LATEST
 from aether_protocol.errors import BusyError, DocumentError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
@@ -226,8 +225,6 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
     """The options that belong together, checked."""
     if options.again and options.run_id is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
-    if options.run_id == LATEST:
-        raise UsageError(f"a run cannot be called {LATEST!r}", hint="every other command takes that for the newest run")
     if options.lock and options.driving.store == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
     return RunRequest(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
