@@ -26,6 +26,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import KeyTakenError, RunSummary
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
+from aether_protocol.service.runs.find import LATEST
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
@@ -225,6 +226,8 @@ def read_request(plan: Plan, arguments: dict[str, Json], options: RunOptions) ->
     """The options that belong together, checked."""
     if options.again and options.run_id is None:
         raise UsageError("--again needs --run-id", hint="'aether retry' retries any run of a store")
+    if options.run_id == LATEST:
+        raise UsageError(f"a run cannot be called {LATEST!r}", hint="every command takes that for the newest run")
     if options.lock and options.driving.store == MEMORY:
         raise UsageError("--lock needs a store that others see, too", hint="--store memory is this process's own")
     return RunRequest(plan, arguments, options.run_id, bool(options.again), options.lock, lock_mode=options.lock_mode)
