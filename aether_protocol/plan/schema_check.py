@@ -10,7 +10,8 @@ allow: patterns are matched in linear time, and a schema whose references unfold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from aether_protocol.diagnostics.suggest import Suggestions
@@ -116,6 +117,7 @@ class _Judge:
 
 
 _MOST_KNOWN: Final = 256
+_MOST_SAID: Final = 50  # names or values in one message
 _known: dict[tuple[int, bool], tuple[Schema, _Judge]] = {}  # by identity: the schema is held, so its id stays its own
 
 
@@ -233,7 +235,7 @@ class _Explainer:
             near = self._suggestions.nearest(name, known)
             if near is not None:
                 self._meant.add((path, near))
-            hint = f"did you mean {near!r}?" if near is not None else f"it takes {', '.join(known) or 'no fields'}"
+            hint = f"did you mean {near!r}?" if near is not None else f"it takes {_some(known) or 'no fields'}"
             yield ConfigFault((*path, name), f"{self._holder(path)} has no config field {name!r}", hint)
 
     def _missing(self, path: Path, schema: Schema, value: Json) -> Iterator[ConfigFault]:
@@ -283,6 +285,12 @@ def _say(value: Json) -> str:
     return as_text(value)[:200]
 
 
+def _some(values: Collection[Json]) -> str:
+    """The first of a list that may be long, for people."""
+    said = ", ".join(map(_say, islice(values, _MOST_SAID)))
+    return said if len(values) <= _MOST_SAID else f"{said}, ... ({len(values)} in all)"
+
+
 def _number(rule: Json) -> str:
     return f"{rule:g}"
 
@@ -293,7 +301,7 @@ _FORMAT_WORDS: Final[Mapping[str, str]] = {
 }
 _WORDS: Final[Mapping[str, Callable[[Any, Any], str]]] = {
     "type": lambda rule, value: f"be {rule if isinstance(rule, str) else ' or '.join(rule)}, not {type_name(value)}",
-    "enum": lambda rule, value: f"be one of {', '.join(map(_say, rule))}, not {_say(value)}",
+    "enum": lambda rule, value: f"be one of {_some(rule)}, not {_say(value)}",
     "const": lambda rule, value: f"be {_say(rule)}, not {_say(value)}",
     "minimum": lambda rule, value: f"be {_number(rule)} or more, not {value!r}",
     "maximum": lambda rule, value: f"be {_number(rule)} or less, not {value!r}",
@@ -302,7 +310,7 @@ _WORDS: Final[Mapping[str, Callable[[Any, Any], str]]] = {
     "multipleOf": lambda rule, value: f"be a multiple of {_number(rule)}, not {value!r}",
     "minLength": lambda rule, value: f"have {rule} or more characters, not {len(value)}",
     "maxLength": lambda rule, value: f"have {rule} or fewer characters, not {len(value)}",
-    "pattern": lambda rule, value: f"match {rule}, not be {_say(value)!r}",
+    "pattern": lambda rule, value: f"match {_say(rule)}, not be {_say(value)!r}",
     "format": lambda rule, value: f"be {_FORMAT_WORDS.get(rule, rule)}, not {_say(value)!r}",
     "minItems": lambda rule, value: f"have {rule} or more entries, not {len(value)}",
     "maxItems": lambda rule, value: f"have {rule} or fewer entries, not {len(value)}",
@@ -310,6 +318,6 @@ _WORDS: Final[Mapping[str, Callable[[Any, Any], str]]] = {
     "minProperties": lambda rule, value: f"have {rule} or more fields, not {len(value)}",
     "maxProperties": lambda rule, value: f"have {rule} or fewer fields, not {len(value)}",
     "dependentRequired": lambda rule, value: "; ".join(
-        f"have {', '.join(needed)} beside {name!r}" for name, needed in rule.items() if name in value
+        f"have {_some(needed)} beside {name!r}" for name, needed in rule.items() if name in value
     ),
 }

@@ -276,6 +276,7 @@ SLOW_PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "it unfolds to more than 100000 parts",
     ),
+    "a choice of many": ({"properties": {"a": {"enum": list(range(300_000))}}}, {"a": "b"}, "49, ... (300000 in all), not b"),
     "anchors that double": (
         {"$defs": {f"d{n}": {"$anchor": f"a{n}", "allOf": [{"$ref": f"#a{n + 1}"}] * 2} for n in range(60)}, "$ref": "#a0"},
         {},
@@ -307,6 +308,13 @@ def test_no_schema_of_a_worker_takes_a_server_for_long(name: str) -> None:
 )
 def test_references_that_come_back_are_counted_once(schema: dict[str, Any]) -> None:
     assert check_schema("it", schema, {"n": 1}, placeholders=False) == []
+
+
+def test_a_hint_names_some_of_many_fields() -> None:
+    schema = {"properties": {f"n{n:05}": {} for n in range(10_000)}, "additionalProperties": False}
+    faults = check_schema("it", schema, {f"far-from-all-of-them-{n}": 1 for n in range(100)}, placeholders=False)
+    assert len(faults) == 100
+    assert str(faults[0].hint).endswith("n00049, ... (10000 in all)")
 
 
 def test_schemas_that_workers_declare_anew_do_not_pile_up() -> None:
