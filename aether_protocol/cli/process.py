@@ -18,11 +18,34 @@ from aether_protocol.cli.terminal.streams import settle
 if TYPE_CHECKING:
     from aether_protocol.ports.store import Store
 
+MOST_OF_LIBRARY: Final = 500  # characters of a library's warning
 LEAVE_S: Final = 1.0  # how long a process that leaves at once waits for a reader that reads nothing
 
 
+class _LibraryHandler(logging.Handler):
+    """Warnings of libraries, a line each, given to the handler of the engine's: else Python would print them as they are, with
+    traces, between lines of JSON, too."""
+
+    def __init__(self, to: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self._to = to
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.name}: {record.getMessage().strip()}"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            text += f" ({type(error).__name__}: {error})"
+        line = " ".join(text.split())[:MOST_OF_LIBRARY]
+        plain = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname, "msg": line}
+        self._to.handle(logging.makeLogRecord(plain))
+
+
 def log_to(handler: logging.Handler) -> None:
-    """Send the engine's messages there alone, from the configured level on."""
+    """Send the engine's messages there alone, from the configured level on, and warnings of libraries, too."""
+    root = logging.getLogger()
+    for earlier in [one for one in root.handlers if isinstance(one, _LibraryHandler)]:
+        root.removeHandler(earlier)
+    root.addHandler(_LibraryHandler(handler))
     logger = logging.getLogger("aether_protocol")
     logger.handlers[:] = [handler]
     logger.propagate = False

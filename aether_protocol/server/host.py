@@ -350,30 +350,11 @@ class ServerHost:
             shows_metrics=self._metrics_socket is None,
         )
         self._app = make_app(parts)
-        return uvicorn.Config(
-            self._app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            http=http_protocol(),
-            timeout_graceful_shutdown=STREAMS_S,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-        )
+        return _uvicorn_config(self._app, settings, timeout_graceful_shutdown=STREAMS_S)
 
     def _serve_metrics(self, at: socket.socket, parts: ServerParts) -> None:
         """Answer `/metrics` on a port of its own."""
-        settings = self._settings
-        config = uvicorn.Config(
-            make_app(parts),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            http=http_protocol(),
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-        )
-        self._metrics_http = _HttpServer(config)
+        self._metrics_http = _HttpServer(_uvicorn_config(make_app(parts), self._settings))
         self._metrics_serving = asyncio.create_task(self._metrics_http.serve(sockets=[at]), name="aether-metrics")
 
     async def serve(self, leaving: asyncio.Event) -> None:
@@ -535,6 +516,21 @@ def _tls_of(settings: HostSettings) -> ssl.SSLContext | None:
     except OSError as error:
         raise UsageError(f"{cert!r} or {key!r} cannot be read: {error.strerror}") from None
     return context
+
+
+def _uvicorn_config(app: Any, settings: HostSettings, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="error",  # a warning for each request that is none would fill the log of a server that strangers reach
+        access_log=False,
+        server_header=False,
+        http=http_protocol(),
+        ws="none",
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        **more,
+    )
 
 
 class _HttpServer(uvicorn.Server):

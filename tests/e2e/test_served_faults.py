@@ -141,3 +141,25 @@ def test_a_body_that_ends_in_the_middle_changes_nothing(tmp_path: Path) -> None:
         code, said = server.end()
         assert code == 0
         assert "internal error" not in said
+
+
+NO_REQUESTS = (
+    b"\x16\x03\x01\x02\x00 is no HTTP\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
+)
+
+
+def test_what_is_no_request_is_answered_and_fills_no_log(tmp_path: Path) -> None:
+    with served(tmp_path, "--no-workers", "--log-format", "json") as server:
+        for data in NO_REQUESTS:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(data)
+                assert connection.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 404"))
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        server.process.terminate()
+        assert server.process.stderr is not None
+        for line in server.process.stderr.read().splitlines():
+            json.loads(line)
+            assert "request" not in line
