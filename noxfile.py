@@ -118,6 +118,13 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def chaos_of_brokers(session: nox.Session) -> None:
+    """Kill workers, the engine, and what lies between them, which forgets everything (120 kills, 5 minutes; `-- celery` and
+    `-- dask` for those), and hold side effects against the record."""
+    use(session, "python", "-m", "tests.e2e.broker_chaos", *(session.posargs or ["nats"]))
+
+
+@nox.session(default=False)
 def postgres(session: nox.Session) -> None:
     """All conformance cases on PostgreSQL, on every tier and with the engine lost everywhere, and 500 seeds of the simulation,
     on two processes with a server each."""

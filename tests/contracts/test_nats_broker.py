@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aether_protocol.adapters.brokers.nats.address import read_nats_url
 from aether_protocol.adapters.brokers.nats.broker import NatsBroker
-from aether_protocol.adapters.brokers.nats.link import read_nats_url
 from aether_protocol.adapters.stores.sqlite.store import open_sqlite
 from aether_protocol.assembly.stores import begin_term
 from aether_protocol.engine.clock import SystemClock

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -43,7 +43,7 @@ TASKS = 6  # of a run
 OPEN = 6  # runs at a time
 DURABILITY = {True: "normal", False: "full"}  # of SQLite, which outlives kills so; a server that crashes would lose some
 SOURCE = """
-say() { echo "$1 $AETHER_IDEMPOTENCY_KEY $$ $(date +%s%N)" >> EFFECTS; }
+say() { echo "$1 $AETHER_IDEMPOTENCY_KEY ${CHAOS_WORKER:-a}:$$ $(date +%s%N)" >> EFFECTS; }
 say begin; for n in 1 2 3 4; do sleep 0.1; say runs; done; say end
 """
 
@@ -125,14 +125,19 @@ class Chaos:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self.proxies = [Proxy(self.port) for _ in range(WORKERS)]
-        self.server = self._start_server()
-        self.workers = [self._start_worker(number) for number in range(WORKERS)]
+        self.proxies: list[Proxy] = []
         self._count = 0
+        self._begin()
 
-    def _start_server(self) -> subprocess.Popen[bytes]:
-        options = ["--store", self.store, "--http-port", str(self.port), "--no-workers", "--lease", str(LEASE_S)]
+    def _begin(self) -> None:
+        self.proxies = [Proxy(self.port) for _ in range(WORKERS)]
+        self.server = self._start_server("--no-workers")
+        self.workers = [self._start_worker(number) for number in range(WORKERS)]
+
+    def _start_server(self, *more: str) -> subprocess.Popen[bytes]:
+        options = ["--store", self.store, "--http-port", str(self.port), "--lease", str(LEASE_S), *more]
         options += ["--durability", DURABILITY[self.database is None]]
+        self._more = more
         with (self.folder / "server.log").open("ab") as log:
             return subprocess.Popen([*AETHER, "serve", *options], env=environment(), stderr=log)
 
@@ -147,7 +152,7 @@ class Chaos:
         self.server.kill()
         self.server.wait()
         time.sleep(self.chance.uniform(0, 0.5))
-        self.server = self._start_server()
+        self.server = self._start_server(*self._more)
         self.wait_for_server()
         self.counts["server killed"] += 1
 
@@ -162,7 +167,7 @@ class Chaos:
         raise AssertionError("the server does not come back")
 
     def kill_worker(self) -> None:
-        number = self.chance.randrange(WORKERS)
+        number = self.chance.randrange(len(self.workers))
         self.workers[number].kill()
         self.workers[number].wait()
         self.workers[number] = self._start_worker(number)
@@ -246,7 +251,12 @@ class Chaos:
             self.counts["executions"] += len(executions)
             self.counts["whole executions"] += whole
             for (_, end, first), (begin, _, second) in pairwise(executions):
-                assert end < begin, f"{key}: process {second} began {(end - begin) / 1e6:.0f} ms before {first} was over"
+                self._follows(key, (end, first), (begin, second))
+
+    def _follows(self, key: str, before: tuple[int, str], after: tuple[int, str]) -> None:
+        """Look at two executions of one key, one after the other: when it ended or began, and where."""
+        (end, first), (begin, second) = before, after
+        assert end < begin, f"{key}: {second} began {(end - begin) / 1e6:.0f} ms before {first} was over"
 
     async def _recorded(self) -> set[str]:
         """The keys of all tasks, each of which has one result."""
@@ -288,9 +298,14 @@ def play(
 ) -> Counter[str]:
     """Do so much to the processes, and check; the counts. Raises AssertionError."""
     chaos = Chaos(folder, seed, database)
+    todo = [chaos.kill_worker] * blows.workers + [chaos.kill_server] * blows.servers + [chaos.partition] * blows.partitions
+    todo += [chaos.restart_database] * blows.restarts
+    return played(chaos, todo, pause)
+
+
+def played(chaos: Chaos, todo: list[Callable[[], None]], pause: float) -> Counter[str]:
+    """Do all of this, in any order, and check; the counts. Raises AssertionError."""
     try:
-        todo = [chaos.kill_worker] * blows.workers + [chaos.kill_server] * blows.servers + [chaos.partition] * blows.partitions
-        todo += [chaos.restart_database] * blows.restarts
         chaos.chance.shuffle(todo)
         chaos.wait_for_server()
         for number, one in enumerate(todo):

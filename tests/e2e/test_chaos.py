@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.broker_chaos import BrokerBlows, play_broker
 from tests.e2e.chaos import Blows, own_database, play
+from tests.nats_server import needs_server as needs_nats
 from tests.postgres import needs_server
+from tests.redis_server import needs_redis
 
 
 @pytest.mark.timeout(240)
@@ -25,5 +28,15 @@ def test_nothing_is_lost_or_doubled_on_a_database_that_is_restarted(tmp_path: Pa
     with tempfile.TemporaryDirectory(prefix="aether-chaos-") as folder, own_database(Path(folder)) as database:
         counts = play(tmp_path, Blows(3, 3, 1, 3), seed=5, database=database)
     assert counts["database restarted"] == 3
+    assert counts["runs"] >= 3
+    assert counts["executions"] >= counts["tasks"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["nats", "celery"])
+def test_what_lies_between_is_killed_and_nothing_is_lost_or_doubled(tmp_path: Path, kind: str) -> None:
+    {"nats": needs_nats, "celery": needs_redis}[kind]()
+    counts = play_broker(tmp_path, kind, BrokerBlows(2, 3, 1), seed=7)
+    assert counts["what lies between killed"] == 3
     assert counts["runs"] >= 3
     assert counts["executions"] >= counts["tasks"]

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from aether_protocol import Engine
-from aether_protocol.adapters.brokers.nats.link import read_nats_url, require_reachable
+from aether_protocol.adapters.brokers.nats.address import read_nats_url
+from aether_protocol.adapters.brokers.nats.reach import require_reachable
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.service import client_of
 from tests.documents import submitted
@@ -131,14 +132,28 @@ def test_an_address_where_nothing_answers_is_an_error_at_once(tmp_path: Path) ->
     done = aether("run", file, "--broker", "nats://127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 9
     assert "NATS at 127.0.0.1:9 cannot be reached: connection refused" in done.stderr
-    worker = aether("worker", "--broker", "nats://127.0.0.1:9", cwd=tmp_path)
-    assert (worker.returncode, "cannot be reached" in worker.stderr) == (9, True)
 
 
-@pytest.mark.parametrize("url", ["nats://", "nats://h/path", "nats://h?leese=3", "nats://h?prefix=a.b", "nats://h?lease=x"])
+@pytest.mark.parametrize(
+    "url",
+    ["nats://", "nats://h/path", *(f"nats://h?{one}" for one in ("leese=3", "prefix=a.b", "lease=x", "tls=no", "key=k"))],
+)
 def test_an_odd_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
         Engine(broker=url)
+
+
+def test_a_server_that_is_away_is_reported_once_and_its_return_too(site: Place) -> None:
+    worker = site.begin_worker()
+    log = site.folder / "worker-0.log"
+    wait_for(lambda: "connected to" in log.read_text())
+    site.server.stop()
+    wait_for(lambda: "is away" in log.read_text())
+    site.server.start()
+    wait_for(lambda: "answers again" in log.read_text())
+    assert log.read_text().count("is away") == 1
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(20) == 0
 
 
 def test_options_of_servers_say_nothing_to_a_worker_of_a_broker(tmp_path: Path) -> None:

@@ -14,10 +14,44 @@ BROKER = "adapters/brokers/nats/broker.py"
 SUBJECTS = "adapters/brokers/nats/subjects.py"
 SLOTS = "worker/nats/slots.py"
 ENGINES = "worker/nats/engines.py"
+ACCESS = "tests/e2e/test_nats_access.py"
+REACH = "adapters/brokers/nats/reach.py"
 DASK_TEST = "tests/unit/ports/test_dask_deliveries.py"
 DASK = "adapters/brokers/dask/deliveries.py"
 
 FAULTS = (
+    Fault(
+        "RT-144",
+        "a NATS server that speaks TLS alone is not asked whether it takes the password",
+        REACH,
+        "        if said.tls_required and not url.tls_first:\n",
+        "        if said.tls_required:\n            return said, \"\"\n        if False:\n",
+        f"{ACCESS} -k speaks_tls_alone",
+    ),
+    Fault(
+        "RT-144",
+        "a signal does not end a worker whose connection is not made yet",
+        "worker/nats/process.py",
+        "            if not opening.done():  # a signal came first\n                return\n",
+        "",
+        f"{ACCESS} -k signal_while",
+    ),
+    Fault(
+        "RT-144",
+        "a worker does not wait for a NATS server that is not there yet",
+        "worker/nats/process.py",
+        "            except NatsAwayError as error:\n",
+        "            except ZeroDivisionError as error:\n",
+        f"{ACCESS} -k not_there_yet",
+    ),
+    Fault(
+        "RT-144",
+        "an outage of NATS is not reported",
+        "adapters/brokers/nats/link.py",
+        "            self._saying = asyncio.get_running_loop().call_later(_SAY_S, self._say_lost)\n",
+        "            pass\n",
+        f"{ACCESS} -k never_answers",
+    ),
     Fault(
         "RT-145",
         "a task that ended has no flag while Dask may have it done again",

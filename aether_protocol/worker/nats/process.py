@@ -18,8 +18,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.adapters.brokers.nats.address import read_nats_url
 from aether_protocol.adapters.brokers.nats.calls import NatsCaller
-from aether_protocol.adapters.brokers.nats.link import NatsLink, read_nats_url, require_reachable
+from aether_protocol.adapters.brokers.nats.link import NatsLink, cancelled
+from aether_protocol.adapters.brokers.nats.reach import NatsAwayError, require_reachable
 from aether_protocol.adapters.brokers.nats.subjects import Announcement, Ticket, Wanted, consumer_of
 from aether_protocol.assembly.broker_urls import shown_broker
 from aether_protocol.engine.clock import SystemClock
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 PULL_S: Final = 30.0  # how long a pull request stays open
 LATE_S: Final = 2.0  # then it is taken for lost
+RETRY_S: Final = 5.0  # at most between two tries to reach the server
 ASK_S: Final = 5.0  # between two questions who is there
 KEEP_S: Final = 3600.0  # results of an engine that does not come back, nor another of its store
 
@@ -71,7 +74,6 @@ class NatsWorker:
 
     Raises:
         UsageError: the URL says something else, an executor is not there, or a module cannot be imported.
-        PortError: nothing answers there.
     """
 
     def __init__(
@@ -92,7 +94,6 @@ class NatsWorker:
         tracer: Tracer | None = None,
     ) -> None:
         self._url = read_nats_url(url)
-        require_reachable(self._url)
         self.urls = [shown_broker(url)]
         self._modules = tuple(modules)
         offers = offers_of(executors, self._modules)
@@ -105,7 +106,7 @@ class NatsWorker:
         self._report = report
         self._tracer = tracer
         self._clock = SystemClock()
-        self._link = NatsLink(self._url, f"aether-worker {self.hello.worker}")
+        self._link = NatsLink(self._url, f"aether-worker {self.hello.worker}", self._tell)
         self._caller = NatsCaller(self._link)
         self._slots = SharedSlots(self.hello.slots["tasks"])
         self._engines = Engines(self._clock.now)
@@ -119,7 +120,13 @@ class NatsWorker:
         self._pool: ChildProcesses
 
     def run(self) -> None:
-        """Work until a signal comes: the first lets attempts end for the grace, the second returns them at once."""
+        """Work until a signal comes: the first lets attempts end for the grace, the second returns them at once. A server
+        that is away is waited for.
+
+        Raises:
+            PortError: it refuses this worker, or is something else.
+            UsageError: a file that the URL names cannot be used.
+        """
         asyncio.run(self.work())
 
     async def work(self) -> None:
@@ -148,22 +155,42 @@ class NatsWorker:
         self._look_at_end()
 
     async def _serve(self) -> None:
+        ending = asyncio.create_task(self._ended.wait())
+        opening = asyncio.create_task(self._open())
+        beside: list[asyncio.Task[None]] = []
+        try:
+            await asyncio.wait([ending, opening], return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():  # a signal came first
+                return
+            opening.result()
+            self._tell("connected", f"connected to {self.urls[0]} as {self.hello.worker!r}")
+            beside = [asyncio.create_task(one) for one in (self._ask_on(), self._pull_on())]
+            done, _ = await asyncio.wait([ending, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+        finally:
+            for task in (opening, *beside):
+                await cancelled(task)
+
+    async def _open(self) -> None:
+        await self._wait_for_server()
         await self._link.open()
         await self._caller.open()
         names, self._inbox = self._link.names, self._link.inbox()
         self._link.back.append(self._returned)
         await self._link.subscribe(names.engines, self._announced)
         await self._link.subscribe(f"{self._inbox}.*", self._pulled)
-        self._tell("connected", f"connected to {self.urls[0]} as {self.hello.worker!r}")
-        beside = [asyncio.create_task(one) for one in (self._ask_on(), self._pull_on())]
-        try:
-            ending = asyncio.create_task(self._ended.wait())
-            done, _ = await asyncio.wait([ending, *beside], return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                one.result()
-        finally:
-            for one in beside:
-                one.cancel()
+
+    async def _wait_for_server(self) -> None:
+        """Wait until it is there; an outage is reported once."""
+        for number in count():
+            try:
+                await asyncio.to_thread(require_reachable, self._url)
+                return
+            except NatsAwayError as error:
+                if not number:
+                    self._tell("away", f"{error.message}; it is tried again")
+            await asyncio.sleep(min(RETRY_S, 0.2 * 1.5**number))
 
     # --- tickets ----------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from aether_protocol.adapters.brokers.nats import broker as broker_module
 from aether_protocol.adapters.brokers.nats import frames as frames_module
+from aether_protocol.adapters.brokers.nats.address import read_nats_url
 from aether_protocol.adapters.brokers.nats.broker import NatsBroker
 from aether_protocol.adapters.brokers.nats.frames import Parts, split
-from aether_protocol.adapters.brokers.nats.link import read_nats_url
 from aether_protocol.adapters.brokers.nats.subjects import LEVELS, NatsNames, class_of, consumer_of, level_of, token
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.fleet.work import Need
@@ -148,5 +148,5 @@ def test_a_result_that_fits_into_no_message_becomes_an_error_of_its_attempt(monk
 
 def test_the_url_says_where_and_how() -> None:
     read = read_nats_url("nats://u:p@h/?prefix=team-a&lease=7.5")
-    assert (read.server, read.host, read.port) == ("nats://u:p@h:4222", "h", 4222)
+    assert (read.login, read.host, read.port) == ({"user": "u", "password": "p"}, "h", 4222)
     assert (read.names.prefix, read.lease_s) == ("team-a", 7.5)

@@ -18,9 +18,12 @@ it. Results are kept, and sent again, until E has recorded them; where E is gone
 **Who is there.** Engines announce themselves, and which subjects they use, when they begin, when that changes, each ANNOUNCE_S,
 and when a worker asks. Streams and consumers are made by the side that needs them first, and again after a wipe.
 
-    subjects   names, and what tickets and announcements say
-    frames     messages of any length
-    link       the connection
-    calls      requests and answers over it
-    broker     the engine's side; that of workers is `worker.nats`
+    subjects     names, and what tickets and announcements say
+    frames       messages of any length
+    address      the URL
+    credentials  keys that sign for a user
+    reach        whether a server is there, and takes who connects
+    link         the connection
+    calls        requests and answers over it
+    broker       the engine's side; that of workers is `worker.nats`
 """

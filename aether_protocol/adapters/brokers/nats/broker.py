@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from aether_protocol.adapters.brokers.nats.address import NatsUrl, read_nats_url
 from aether_protocol.adapters.brokers.nats.calls import Answer, Answerer, EngineCall
 from aether_protocol.adapters.brokers.nats.frames import MOST_BYTES
-from aether_protocol.adapters.brokers.nats.link import NatsLink, NatsUrl, read_nats_url, require_reachable
+from aether_protocol.adapters.brokers.nats.link import NatsLink, cancelled
+from aether_protocol.adapters.brokers.nats.reach import require_reachable
 from aether_protocol.adapters.brokers.nats.subjects import Announcement, Ticket, Wanted
 from aether_protocol.adapters.brokers.unserved import refusal, refused, too_large, why_not
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 LOOK_S: Final = 1.0
-CLOSE_S: Final = 0.5
 ANNOUNCE_S: Final = 5.0
 RECONCILE_S: Final = 6.0  # a ticket that woke no worker for so long was lost
 HOLD_S: Final = 0.05  # how long a worker stays for what comes next: a chain of tasks needs no ticket for each
@@ -99,9 +100,8 @@ class NatsBroker:
         return {} if self.workers is None else await self.workers.held(refs)
 
     async def close(self) -> None:
-        while self._opening is not None and not self._opening.done():  # the library may hear the first one alone
-            self._opening.cancel()
-            await asyncio.wait([self._opening], timeout=CLOSE_S)
+        if self._opening is not None:
+            await cancelled(self._opening)
         if self.workers is not None:
             self._answerer.close()
             await self.workers.close()
@@ -283,7 +283,7 @@ def broker_of_url(url: str, parts: BrokerParts) -> NatsBroker:
 
     Raises:
         UsageError: the URL says something else.
-        PortError: nothing answers there.
+        PortError: nothing answers there, or it refuses.
     """
     read = read_nats_url(url)
     require_reachable(read)

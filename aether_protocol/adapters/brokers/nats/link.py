@@ -8,109 +8,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
-from msgspec import Struct
-
-from aether_protocol.adapters.brokers.nats.subjects import NatsNames, consumer_of
+from aether_protocol.adapters.brokers.nats.address import NatsUrl
+from aether_protocol.adapters.brokers.nats.credentials import NatsKey
+from aether_protocol.adapters.brokers.nats.subjects import consumer_of
 from aether_protocol.errors import PortError, UsageError, why
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-PORT: Final = 4222
-REACH_S: Final = 5.0
 _PING_S: Final = 5
 _MOST_TICKETS: Final = 1000  # of a subject that wait: more say nothing new
 _UNUSED_S: Final = 3600.0  # then a consumer goes
 _ACK_S: Final = 5.0
-_OPTIONS: Final = ("lease", "prefix")
-_MOST_LINE: Final = 2**20
+_CANCEL_S: Final = 0.5  # then it is cancelled once more
+_SAY_S: Final = 2.0  # an outage of so long is reported
 
 _log = logging.getLogger("aether_protocol")
 Handler = Callable[["Msg"], Awaitable[None]]
 
 
-class NatsUrl(Struct, frozen=True):
-    """A URL taken apart: `nats://[USER:PASSWORD@]HOST[:PORT][?prefix=NAME&lease=SECONDS]`. TLS is spoken where the server
-    wants it."""
-
-    server: str
-    host: str
-    port: int
-    names: NatsNames
-    lease_s: float = 30.0
+def _log_news(kind: Literal["away", "back"], text: str) -> None:
+    _log.log(logging.WARNING if kind == "away" else logging.INFO, "%s", text)
 
 
-class _Info(Struct):
-    """What a server says first."""
-
-    jetstream: bool = False
-    tls_required: bool = False
-
-
-def read_nats_url(url: str) -> NatsUrl:
-    """Take a URL apart.
-
-    Raises:
-        UsageError: it says something else.
-    """
-    parts = urlsplit(url)
-    hint = "like nats://127.0.0.1:4222 or nats://user:password@host/?prefix=team-a&lease=30"
-    try:
-        host, port = parts.hostname, parts.port or PORT
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        lease_s = float(options.get("lease", 30.0))
-    except ValueError:
-        raise UsageError("that is not the URL of a NATS server", hint=hint) from None
-    prefix = options.get("prefix", "aether")
-    if not host or parts.path.strip("/") or set(options) - set(_OPTIONS) or not 1 <= lease_s <= 86_400:
-        what = f"the broker {host!r} has what a NATS server's URL has not" if host else "the URL of the broker names no host"
-        raise UsageError(what, hint=hint)
-    if not prefix.replace("-", "").replace("_", "").isalnum():
-        raise UsageError(f"the prefix {prefix!r} is not letters, digits, - and _", hint=hint)
-    server = f"{parts.scheme}://{parts.netloc}" if parts.port else f"{parts.scheme}://{parts.netloc}:{PORT}"
-    return NatsUrl(server, host, port, NatsNames(prefix), lease_s)
-
-
-def require_reachable(url: NatsUrl) -> None:
-    """Raise PortError where nothing answers there, or it refuses: what is away later is waited for, what never was is an
-    error. The client of the library would try again for ever."""
-    where, js = f"NATS at {url.host}:{url.port}", "nats-server -js"
-    try:
-        with socket.create_connection((url.host, url.port), REACH_S) as link, link.makefile("rb") as lines:
-            said = msgspec.json.decode(lines.readline(_MOST_LINE).removeprefix(b"INFO "), type=_Info)
-            refused = "" if said.tls_required else _greeted(url, link, lines)
-    except msgspec.MsgspecError:
-        raise PortError(f"what answers at {url.host}:{url.port} is not NATS", hint=f"is {js} running there?") from None
-    except OSError as error:
-        hint = f"is nats-server running there, with JetStream ({js})?"
-        reason = (error.strerror or str(error)).lower()
-        raise PortError(f"{where} cannot be reached: {reason}", hint=hint) from error
-    if refused:
-        hint = "user and password are in the URL: nats://USER:PASSWORD@HOST, or its token: nats://TOKEN@HOST"
-        raise PortError(f"{where} refuses: {refused}", hint=hint)
-    if not said.jetstream:  # another server of its cluster may have it
-        _log.warning("%s has no JetStream: where no server of its cluster has it, no task begins (%s)", where, js)
-
-
-def _greeted(url: NatsUrl, link: socket.socket, lines: BinaryIO) -> str:
-    """Say who connects. Returns why the server refuses, or nothing. Raises OSError."""
-    user, password = urlsplit(url.server).username, urlsplit(url.server).password
-    given = {"auth_token": user} if password is None else {"user": user, "pass": password}
-    hello = {"verbose": False, "pedantic": False, "lang": "python3", "version": "0", **(given if user else {})}
-    link.sendall(b"CONNECT " + msgspec.json.encode(hello) + b"\r\nPING\r\n")
-    while line := lines.readline(_MOST_LINE):
-        if line.startswith(b"-ERR"):
-            return line[4:].decode("utf-8", "replace").strip(" '\r\n").lower()
-        if line.startswith(b"PONG"):
-            return ""
-    return "it ended the connection"
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """End a task that may be opening a connection: the library hears the first cancel alone, where it hears that."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
 
 
 class NatsLink:
@@ -119,16 +48,24 @@ class NatsLink:
     Args:
         url: of the server.
         name: of this client, for operators.
+        report: called when an outage has lasted for a while (`away`), and after it (`back`), with a text; it is logged unless
+            given.
     """
 
-    def __init__(self, url: NatsUrl, name: str) -> None:
+    def __init__(self, url: NatsUrl, name: str, report: Callable[[Literal["away", "back"], str], None] = _log_news) -> None:
         self.url = url
         self.names = url.names
         self.back: list[Callable[[], None]] = []
         self._name = name
+        self._report = report
         self._client: Client | None = None
         self._known: set[str] = set()  # consumers that were made
         self._has_stream = False
+        self.place = f"NATS at {url.place}"
+        self._fault = ""  # the last one
+        self._saying: asyncio.TimerHandle | None = None  # an outage, which is reported when it lasts
+        self._is_said = False
+        self._closing = False
 
     @property
     def limit(self) -> int:
@@ -146,34 +83,81 @@ class NatsLink:
         return self._client
 
     async def open(self) -> None:
-        """Connect. Raises PortError where the server refuses."""
-        import nats
+        """Connect; where the server is away, for as long as it takes. Raises PortError where it refuses."""
+        from nats.aio.client import Client
 
-        async def failed(error: Exception) -> None:
-            _log.debug("NATS: %s", error)
-
-        async def again() -> None:
-            self.forget()
-            for call in self.back:
-                call()
-
+        tls, key = self.url.tls(), self.url.signer()
+        client = Client()
+        client._public_nkey = None if key is None else key.public  # the library asks for another package to read it
+        await self._lost()  # until it answers
+        how: dict[str, Any] = {
+            "name": self._name,
+            "error_cb": self._failed,
+            "disconnected_cb": self._lost,
+            "reconnected_cb": self._returned,
+            "allow_reconnect": True,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.2,
+            "ping_interval": _PING_S,
+            "max_outstanding_pings": 2,
+            "pending_size": 64 * 2**20,
+            "tls": tls,
+            "tls_hostname": self.url.host,
+            "tls_handshake_first": self.url.tls_first,
+            **self.url.login,
+            **self._signing(key),
+        }
         try:
-            self._client = await nats.connect(
-                self.url.server,
-                name=self._name,
-                error_cb=failed,
-                reconnected_cb=again,
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
-                ping_interval=_PING_S,
-                max_outstanding_pings=2,
-                pending_size=64 * 2**20,
-            )
+            await client.connect(f"nats://{self.url.place}", **how)
         except Exception as error:
-            reason = why(error).removeprefix("nats: ")
-            raise PortError(f"NATS at {self.url.host}:{self.url.port} cannot be used: {reason}") from error
-        self._jetstream: Any = self._client.jetstream(timeout=2.0)
+            raise PortError(f"{self.place} cannot be used: {why(error).removeprefix('nats: ')}") from error
+        self._client = client
+        self._say_back()
+        self._jetstream: Any = client.jetstream(timeout=2.0)
+
+    def _signing(self, key: NatsKey | None) -> dict[str, Any]:
+        """What the library calls for a signature. The file is read at each connection: it may have been replaced."""
+        if key is None:
+            return {}
+        given: dict[str, Any] = {"signature_cb": lambda nonce: self._key().signature(nonce).encode()}
+        if key.jwt is not None:
+            given["user_jwt_cb"] = lambda: (self._key().jwt or "").encode()
+        return given
+
+    def _key(self) -> NatsKey:
+        try:
+            key = self.url.signer()
+        except UsageError as error:
+            raise OSError(error.message) from None  # what the library takes for a connection that failed
+        assert key is not None, "the URL names credentials"
+        return key
+
+    async def _failed(self, error: Exception) -> None:
+        self._fault = why(error).removeprefix("nats: ")
+        _log.debug("NATS: %s", error)
+
+    async def _lost(self) -> None:
+        if not self._closing and self._saying is None:
+            self._saying = asyncio.get_running_loop().call_later(_SAY_S, self._say_lost)
+
+    def _say_lost(self) -> None:
+        self._is_said = True
+        fault = f": {self._fault}" if self._fault else ""
+        self._report("away", f"{self.place} is away{fault}; it is tried again, and what runs continues")
+
+    def _say_back(self) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
+            self._saying = None
+        if self._is_said:
+            self._is_said = False
+            self._report("back", f"{self.place} answers again")
+
+    async def _returned(self) -> None:
+        self._say_back()
+        self.forget()
+        for call in self.back:
+            call()
 
     def forget(self) -> None:
         """What the server had may be gone."""
@@ -241,6 +225,9 @@ class NatsLink:
 
     async def close(self) -> None:
         """Send what is left, and end the connection."""
+        self._closing = True
+        if self._saying is not None:
+            self._saying.cancel()
         client = self._client
         if client is None:
             return
