@@ -35,8 +35,9 @@ from aether_protocol.views.text import printable
 
 if TYPE_CHECKING:
     from aether_protocol.assembly import Engine
-    from aether_protocol.cli.session import SessionResult
+    from aether_protocol.cli.session import Session, SessionResult
     from aether_protocol.service.client import Client, RunReader
+    from aether_protocol.views.forecast import Forecast
     from aether_protocol.views.report import Report
 
 Answers = Mapping[str, list[dict[str, Json]]]
@@ -133,18 +134,11 @@ def _joined(first: str | None, second: str) -> str:
 
 async def _drive(driving: Driving, store: Store, begin: Begin, after: After, watch: Watch) -> int:
     from aether_protocol.assembly import build_engine
-    from aether_protocol.cli.session import Session
-    from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
+    from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.service.local import client_of
     from aether_protocol.service.process_identity import this_process
 
-    session = Session(
-        choose_view(driving.progress and not messages.is_quiet()),
-        driving.answers,
-        asks=at_terminal(),
-        streams=driving.output == "events",
-        keeps=driving.keeps and store.durable,
-    )
+    session = _make_session(driving, store)
     with interrupts(session.interrupted):  # without a gap: from before the first task to after the last one's end
         try:
             engine = await build_engine(
@@ -183,6 +177,23 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After, wat
         return ending.exit_code
 
 
+def _make_session(driving: Driving, store: Store) -> Session:
+    from aether_protocol.cli.session import Session
+    from aether_protocol.cli.terminal.prompt import at_terminal
+    from aether_protocol.views.forecast import Forecast
+
+    progress = driving.progress and not messages.is_quiet()
+    forecast = Forecast() if progress and _shows_live() else None
+    return Session(
+        choose_view(progress, forecast),
+        driving.answers,
+        asks=at_terminal(),
+        streams=driving.output == "events",
+        keeps=driving.keeps and store.durable,
+        forecast=forecast if store.durable else None,
+    )
+
+
 async def is_open(runs: RunReader, run_id: str) -> bool:
     """Whether a run has not closed; one that was deleted meanwhile has."""
     with contextlib.suppress(UsageError):
@@ -212,17 +223,22 @@ def show_ending(report: Report, output: str) -> None:
         show_report(report.to_json())
 
 
-def choose_view(shows_progress: bool) -> View:
-    """Choose a view: none, a live one on a terminal, or lines."""
+def choose_view(shows_progress: bool, forecast: Forecast | None = None) -> View:
+    """Choose a view: none, a live one on a terminal, which shows what `forecast` has, or lines."""
     if not shows_progress:
         return QuietView()
     if messages.is_json():
         return Sheltered(JsonView())
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values())):
+    if _shows_live():
         from aether_protocol.cli.render.live import LiveView
 
-        return Sheltered(LiveView())
+        return Sheltered(LiveView(forecast=forecast))
     return Sheltered(LineView())
+
+
+def _shows_live() -> bool:
+    """Whether standard error is a terminal that a live view can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and shows("".join(PHASE_MARKS.values()))
 
 
 def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:

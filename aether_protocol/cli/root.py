@@ -45,6 +45,7 @@ SECTIONS = {
         "worker-check": ("server.worker_check", "Judge a worker in any language."),
     },
     "See what happened": {
+        "watch": ("runs.watch", "See a run live, or all that are open."),
         "ls": ("runs.ls", "List runs."),
         "show": ("runs.show", "Show a run: tasks, times, outputs, and why it failed."),
         "status": ("runs.status", "Show a run (as 'show' does)."),

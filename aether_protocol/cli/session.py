@@ -35,6 +35,7 @@ from aether_protocol.views.report import Report, make_report
 if TYPE_CHECKING:
     from aether_protocol.service.client import Client
     from aether_protocol.views.event_feed import EventRecord
+    from aether_protocol.views.forecast import Forecast
 
 REFRESH_S = 0.25
 GIVE_UP_S = 3.0  # how long the second Ctrl-C still waits for executors to stop
@@ -56,16 +57,24 @@ class SessionResult(Struct):
 
 class Session:
     """Drives one run. `answers` are those of `--resume`, by task; `asks`: a person is at the terminal; `keeps`: the
-    run is left, not cancelled, when it is interrupted."""
+    run is left, not cancelled, when it is interrupted; `forecast` is filled in, where the view shows it."""
 
     def __init__(
-        self, view: View, answers: Mapping[str, list[dict[str, Json]]], *, asks: bool, streams: bool, keeps: bool = False
+        self,
+        view: View,
+        answers: Mapping[str, list[dict[str, Json]]],
+        *,
+        asks: bool,
+        streams: bool,
+        keeps: bool = False,
+        forecast: Forecast | None = None,
     ) -> None:
         self.view = view
         self.answers = {task: list(payloads) for task, payloads in answers.items()}
         self.asks = asks
         self.streams = streams
         self.keeps = keeps
+        self.forecast = forecast
         self.run_id = ""
         self.signals = 0
         self.client: Client | None = None  # once there is a run to cancel; its control is loaded where it is needed
@@ -88,6 +97,8 @@ class Session:
             self.tasks.append(asyncio.create_task(self._cancel(client)))
         self.view.begin()
         self.tasks.append(asyncio.create_task(self._tick()))
+        if self.forecast is not None:
+            self.tasks.append(asyncio.create_task(self._look_back(client, self.forecast)))
         try:
             if act is not None:
                 await act()
@@ -240,6 +251,13 @@ class Session:
             return await question.ask(self.attention) or self.signals > 0
 
     # --- beside it ---
+
+    async def _look_back(self, client: Client, forecast: Forecast) -> None:
+        """Find out how long it will take, by earlier runs."""
+        from aether_protocol.service.runs.estimates import learn_from_earlier
+
+        with contextlib.suppress(AetherError):
+            await learn_from_earlier(client.runs, await client.runs.get(self.run_id), forecast)
 
     async def _tick(self) -> None:
         while True:

@@ -21,18 +21,21 @@ from aether_protocol.cli.render.views import View
 from aether_protocol.cli.stored import told_when_left
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.questions import Question
-from aether_protocol.errors import PortError
+from aether_protocol.errors import AetherError, PortError
 from aether_protocol.expressions.values import Json
-from aether_protocol.views.run_mirror import MirrorRun, instant_of
+from aether_protocol.views.run_mirror import MirrorRun, MirrorScope, instant_of
 
 if TYPE_CHECKING:
     from aether_protocol.ports.store import LogLine, RunSummary
     from aether_protocol.service.client import Client
     from aether_protocol.views.event_feed import EventRecord
+    from aether_protocol.views.forecast import Forecast
     from aether_protocol.views.report import Report
 
 REFRESH_S: Final = 0.25
 HELD_S: Final = 0.5  # how long an event waits for lines of the logs that were written before it
+LOOKED_INTO: Final = 500  # task runs, up to which it is shown what has not begun
+LOOK_S: Final = 1.0  # between two looks at that
 UNKNOWN_S: Final = 3.0  # how long a line waits for the task that wrote it
 
 _Answer = TypeVar("_Answer")
@@ -50,12 +53,24 @@ class LeftError(Exception):
 
 
 class RunWatch:
-    """See one run. `asks`: a person is at the terminal; `streams`: events are printed as they come."""
+    """See one run.
 
-    def __init__(self, view: View, *, asks: bool, streams: bool) -> None:
+    Args:
+        view: shows it.
+        asks: a person is at the terminal, who answers.
+        streams: events are printed as they come.
+        stays: also while it waits for an answer that does not come from here.
+        forecast: filled in, where the view shows it.
+    """
+
+    def __init__(
+        self, view: View, *, asks: bool, streams: bool, stays: bool = False, forecast: Forecast | None = None
+    ) -> None:
         self.view = view
         self.asks = asks
         self.streams = streams
+        self.stays = stays
+        self.forecast = forecast
         self.run_id = ""
         self.signals = 0
         self.attention = asyncio.Event()
@@ -106,13 +121,15 @@ class RunWatch:
             asyncio.create_task(self._follow(lines, progress.wrote)),
         ]
         ticking = asyncio.create_task(self._tick(progress))
+        if self.forecast is not None:
+            tasks.append(asyncio.create_task(self._look_ahead(client, row, progress, self.forecast)))
         self.view.begin()
         self.shows = True
         try:
             async with told_when_left(client.runs, run.run_id, self.note):
                 report = await self._until_over(client)
             if report.phase != "Suspended":
-                await self.unless_left(_all(tasks))
+                await self.unless_left(_all(tasks[:2]))
             progress.show_all()
             return report
         finally:
@@ -125,7 +142,7 @@ class RunWatch:
     async def _until_over(self, client: Client) -> Report:
         """Wait for the end, and for answers meanwhile."""
         while True:
-            report = await self.unless_left(client.runs.wait(self.run_id, or_suspended=True))
+            report = await self.unless_left(client.runs.wait(self.run_id, or_suspended=not self.stays))
             if report.phase != "Suspended":
                 return report
             waiting = await self.unless_left(client.runs.suspended(self.run_id))
@@ -134,6 +151,20 @@ class RunWatch:
                 return report
             if not waiting:
                 await self.unless_left(asyncio.sleep(REFRESH_S))
+
+    async def _look_ahead(self, client: Client, row: RunSummary, progress: _Progress, forecast: Forecast) -> None:
+        """Find out what is to be expected, and now and then what has not begun."""
+        from aether_protocol.service.runs.estimates import learn_from_earlier
+
+        await learn_from_earlier(client.runs, row, forecast)
+        seen = -1
+        while True:
+            scopes = progress.scopes
+            if scopes != seen and progress.size <= LOOKED_INTO:
+                seen = scopes
+                with contextlib.suppress(AetherError):
+                    progress.expect((await client.inspect.overview(row.run_id, lines=LOOKED_INTO, reasons=0)).report["notRun"])
+            await asyncio.sleep(LOOK_S)
 
     async def _ask(self, client: Client, path: str) -> bool:
         """Ask for one answer; False where the person leaves the task suspended."""
@@ -219,6 +250,20 @@ class _Progress:
         self._known = known
         self._held: list[_Held] = []  # a heap
         self._count = 0
+
+    @property
+    def scopes(self) -> int:
+        """How many dags and loops are known."""
+        return sum(isinstance(node, MirrorScope) for node in self._mirror.nodes)
+
+    @property
+    def size(self) -> int:
+        """How many task runs are known."""
+        return len(self._mirror.nodes)
+
+    def expect(self, paths: Sequence[str]) -> None:
+        """Learn what has not begun."""
+        self._mirror.expect(paths)
 
     def happened(self, batch: Sequence[EventRecord]) -> None:
         """Take a step."""

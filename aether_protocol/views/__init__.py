@@ -3,4 +3,11 @@
 A view is a function without side effects: the same report, list row, record of the event feed, preview, difference or picture
 comes out in the command line, the API and a server, which only write it in their formats. None of them drives anything or
 reads the clock; what a view needs to know of the present is an argument.
+
+Modules by role:
+
+    words           text, phases, phase_changes, workflow_states
+    a run           report, summary, diff, forecast, spans
+    as it goes      event_feed, run_mirror
+    without a run   preview, graph
 """

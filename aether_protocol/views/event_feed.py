@@ -22,7 +22,7 @@ from aether_protocol.scheduler.nodes import HookNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.views.phase_changes import phase_after
-from aether_protocol.views.report import hook_name
+from aether_protocol.views.report import hook_name, item_of
 
 VERSION: Final = 1
 
@@ -47,12 +47,14 @@ def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
 
 def _node_created(state: RunState, fact: f.NodeCreated) -> dict[str, Json]:
     node = state.nodes[fact.node]
+    item = item_of(node)
     return {
         "taskName": node.call.name,
         "templateName": node.call.target.name,
         "templateType": node.kind.name.lower(),
         "depth": node.depth,
         "position": node.index,
+        **({} if item is None else {"item": item}),
     }
 
 

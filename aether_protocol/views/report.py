@@ -17,12 +17,13 @@ from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
 from aether_protocol.scheduler.events import RunConfiguration
-from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, Node, TaskNode
+from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNode, Node, TaskNode
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.scheduler.transitions import ERROR, FAILED, SKIPPED, SUCCEEDED, TIMEOUT
 from aether_protocol.views.spans import trace_id_of
 from aether_protocol.views.summary import wake_instant
+from aether_protocol.views.text import item_text
 
 FINE: Final = frozenset({SUCCEEDED, SKIPPED})  # what an excerpt leaves out
 
@@ -57,10 +58,11 @@ class TaskReport(Struct, gc=False):
     outputs: dict[str, Json]
     started_at: str | None
     finished_at: str | None
+    item: str | None = None  # of an iteration over items: which one, as people tell it from the others
 
     def to_json(self) -> dict[str, Json]:
         """Give the entry of `tasks` in the JSON of a report."""
-        return {
+        told: dict[str, Json] = {
             "id": self.id,
             "path": self.path,
             "taskName": self.task_name,
@@ -75,6 +77,7 @@ class TaskReport(Struct, gc=False):
             "startedAt": self.started_at,
             "finishedAt": self.finished_at,
         }
+        return told if self.item is None else {**told, "item": self.item}
 
 
 class HookReport(Struct, frozen=True):
@@ -282,7 +285,16 @@ def _task(run_id: str, node: Node, path: str, depth: int) -> TaskReport:
         outputs=redacted(node.outputs) if node.outputs else {},
         started_at=_instant(node.started_at),
         finished_at=_instant(node.ended_at),
+        item=item_of(node),
     )
+
+
+def item_of(node: Node) -> str | None:
+    """Which item an iteration is for, as a short text; None of what is not an iteration over items."""
+    above = node.parent
+    if not isinstance(above, LoopNode) or above.items is None or not 0 <= node.index < len(above.items):
+        return None
+    return item_text(redacted(above.items[node.index]))
 
 
 def _hook(node: HookNode) -> HookReport:

@@ -56,6 +56,7 @@ class MirrorTask:
     retries: int = 0
     log_name: str = ""
     backoff_due: int = NEVER
+    item: str | None = None
 
     def __init__(self, id_: int, path: str, name: str, *, parent: MirrorScope | None, index: int, hook: str | None) -> None:
         self.id = id_
@@ -76,6 +77,7 @@ class MirrorScope(MirrorTask):
         self.children: list[int] = []
         self.live = 0
         self.expected = 0  # leaves that count as known and were not made yet
+        self.names: dict[int, str] = {}  # of tasks that were not made yet, as far as they are known
 
     @property
     def total(self) -> int:
@@ -134,6 +136,19 @@ class MirrorRun:
         apply = _KINDS.get(record["kind"])
         return None if apply is None else apply(self, record, at)
 
+    def expect(self, paths: Sequence[str]) -> None:
+        """Learn the names of tasks that have not begun, in document order; what does not fit any more is left out."""
+        names: dict[str, list[str]] = {}
+        for path in paths:
+            names.setdefault(_above(path), []).append(path.rpartition(".")[2])
+        for above, missing in names.items():
+            scope = self._by_run_path.get(above)
+            if isinstance(scope, MirrorScope):
+                made = {self.nodes[child].call.name for child in scope.children if child >= 0}
+                free = [index for index, child in enumerate(scope.children) if child < 0]
+                left = [name for name in missing if name not in made]
+                scope.names = dict(zip(free, left, strict=True)) if len(free) == len(left) else {}
+
     # --- where things are ---
 
     def node_of(self, record: EventRecord) -> MirrorTask:
@@ -167,6 +182,7 @@ def _created(run: MirrorRun, record: EventRecord, at: int) -> f.Fact:
     kind = Kind[record["templateType"].upper()]
     node = run.add(record, record["taskName"], MirrorTask if kind is Kind.TASK else MirrorScope, record.get("position"))
     node.kind = kind
+    node.item = record.get("item")
     return f.NodeCreated(node.id, -1 if node.parent is None else node.parent.id, node.index)
 
 

@@ -47,6 +47,17 @@ def as_value(value: Json, width: int = 200) -> str:
     return one_line(json.dumps(value, ensure_ascii=False), width)
 
 
+def item_text(item: Json, width: int = 40) -> str:
+    """An element of a loop as people tell it from the others: `windows`, `id=3 name=shard-03`."""
+    if isinstance(item, str):
+        return one_line(item, width)
+    if isinstance(item, dict):
+        plain = [(key, value) for key, value in item.items() if isinstance(value, str | int | float)]
+        if plain:
+            return one_line(" ".join(f"{key}={value}" for key, value in plain[:8]), width)
+    return as_value(item, width)
+
+
 def duration(seconds: float) -> str:
     """`0.04s`, `12.3s`, `2m05s`, `3h20m`."""
     if seconds < 10:

@@ -48,6 +48,7 @@ READS = {
     "replay bad --at 1 --diff 2": "one",
     "diff good bad": "one",
     "wait good": "one",
+    "watch good": "one",
     "run good.yaml --dry-run": "one",
     "cron ls": "one",
     "cron show nightly": "one",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def script(name: str, source: str, more: str = "") -> str:
 
 def timeless(text: str) -> list[str]:
     """Lines without what differs from run to run."""
-    text = re.sub(r"^ *\d+\.\d+s", "TIME", text, flags=re.M)
+    text = re.sub(r"^\d\d:\d\d:\d\d +\d+\.\d+s", "TIME", text, flags=re.M)
     return re.sub(r"\d+(\.\d+)?m?s\b", "SPAN", text).splitlines()
 
 
@@ -78,7 +78,7 @@ def test_what_is_seen_is_what_a_run_shows_that_is_driven_here(folder: Path, stor
         known = [line for line in timeless(ours.stderr) if "hint: " not in line]
         assert sorted(progress) == sorted(known), "tasks and streams that run side by side may change places"
         assert [line for line in progress if "main.again" in line] == [line for line in known if "main.again" in line]
-        assert progress.index("           main.one | out") < progress.index("TIME  main.one  Succeeded in SPAN")
+        assert progress.index(" " * 20 + "main.one | out") < progress.index("TIME  main.one  Succeeded in SPAN")
         assert aether("logs", "latest", "one", "--server", server.url, cwd=folder).stdout.splitlines()[0] == "out"
         quiet = aether("run", "shown.yaml", "-p", f"mark={folder}/c", "--no-progress", "--server", server.url, cwd=folder)
         assert "main.one" not in quiet.stderr
@@ -104,6 +104,56 @@ def test_numbers_of_a_file_of_parameters_keep_their_spelling(tmp_path: Path) -> 
             assert theirs.returncode == ours.returncode == 0, theirs.stderr + ours.stderr
             one, other = (json.loads(text.stdout.splitlines()[0])["parameters"] for text in (theirs, ours))
             assert (json.dumps(one), one) == (json.dumps(other), other)
+
+
+@contextmanager
+def driven(folder: Path, *, at_server: bool) -> Iterator[list[str]]:
+    """A run called `gated` that another process drives, until there is a file `go`; what names its store."""
+    waits = script("a", GATE.format(folder / "go"))
+    document(folder, "gated", waits, script("b", "exit 3", ", dependencies: [a]"))
+    (folder / "go").touch()
+    with served(folder) if at_server else nullcontext() as server:
+        where = ["--server", server.url] if server is not None else ["--store", f"sqlite:{folder}/runs.db"]
+        assert aether("run", "gated.yaml", "--run-id", "earlier", *where, cwd=folder).returncode == 1
+        (folder / "go").unlink()
+        driver = start("run", "gated.yaml", "--run-id", "gated", *where, cwd=folder)
+        read_until(driver.stderr, "main.a  started")
+        yield where
+        (folder / "go").touch()
+        driver.communicate(timeout=60)
+        assert driver.returncode == 1
+
+
+@pytest.mark.parametrize("at_server", [False, True], ids=["store", "server"])
+def test_a_run_of_another_process_is_watched_to_its_end(tmp_path: Path, at_server: bool) -> None:
+    with driven(tmp_path, at_server=at_server) as where:
+        live = Terminal("watch", "gated", *where, cwd=tmp_path, COLUMNS="80", NO_COLOR="1")
+        live.wait_for("· b")
+        every = Terminal("watch", *where, cwd=tmp_path, COLUMNS="80", NO_COLOR="1")
+        every.wait_for("main.a")
+        assert "gated" in every.shown
+        assert "0/2" in every.shown
+        every.press("\x03")
+        assert every.end() == 0
+        plain = start("watch", "gated", *where, cwd=tmp_path)
+        read_until(plain.stderr, "continuing run gated: 0 of 2 tasks done so far")
+        left = start("watch", "gated", *where, cwd=tmp_path)
+        read_until(left.stderr, "continuing run gated")
+        left.send_signal(signal.SIGINT)
+        left.communicate(timeout=60)
+        assert left.returncode == 130
+        (tmp_path / "go").touch()
+        out, err = plain.communicate(timeout=60)
+        assert plain.returncode == 1
+        assert "main.b  Failed" in err
+        assert "✗ Failed  gated" in out
+        assert "1/2 tasks succeeded" in out
+        assert live.end() == 1
+        assert "✗ Failed  gated" in live.shown
+    ended = aether("watch", "gated", "-o", "json", *where, cwd=tmp_path) if not at_server else None
+    assert ended is None or json.loads(ended.stdout)["phase"] == "Failed"
+    refused = aether("watch", "--store", f"sqlite:{tmp_path}/runs.db", cwd=tmp_path)
+    assert (refused.returncode, "draws on a terminal" in refused.stderr) == (2, True)
 
 
 def test_ctrl_c_leaves_the_run_to_the_server(tmp_path: Path) -> None:

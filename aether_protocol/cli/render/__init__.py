@@ -5,6 +5,6 @@ Modules by role:
     pieces          times, marks, table, pretty
     documents       diagnostics, preview, documents, templates
     a run           report, history, changes, logs, events
-    while it runs   views, live, journal
+    while it runs   views, live, journal, open_runs
     lists           runs, schedules
 """

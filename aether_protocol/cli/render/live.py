@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from operator import itemgetter
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from aether_protocol.cli.render.views import QuietView, is_leaf
+from aether_protocol.cli.render.views import QuietView, is_leaf, seen_item
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import HookFired, NodeCreated, NodeEnded
-from aether_protocol.scheduler.nodes import NEVER, Container, TaskNode
-from aether_protocol.views.phases import PHASE_COLORS, PHASE_MARKS
+from aether_protocol.scheduler.nodes import NEVER, Container, DagNode, TaskNode
+from aether_protocol.views.forecast import Forecast
+from aether_protocol.views.phases import FINE_PHASES, PHASE_COLORS, PHASE_MARKS
 from aether_protocol.views.run_mirror import MirrorScope, MirrorTask, SeenRun, SeenTask
 from aether_protocol.views.text import duration, one_line
 
 TAIL_LINES = 3
+NARROW = 60  # columns below which phases are marks alone
+FULL, EMPTY = "━", "╌"
 KEPT_ENDED = 200
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -31,7 +36,9 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 class LiveView(QuietView):
     """Draws on standard error and leaves nothing behind: the report that follows says how it ended."""
 
-    def __init__(self, console: Console | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, console: Console | None = None, now: Callable[[], float] = time.time, forecast: Forecast | None = None
+    ) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self._fresh()
         self.state: SeenRun | None = None
@@ -43,6 +50,7 @@ class LiveView(QuietView):
         self.notes: deque[str] = deque(maxlen=3)
         self.frame = 0
         self.now = now
+        self.forecast = Forecast() if forecast is None else forecast
 
     def begin(self) -> None:
         self.live.start()
@@ -129,7 +137,11 @@ class LiveView(QuietView):
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(f"{one_line(state.plan.name)} ", style="bold")
         line.append(phase, style=PHASE_COLORS[phase])
-        line.append(f"  {duration((now - state.header.created_at) / 1e6)}", style="dim")
+        elapsed = (now - state.header.created_at) / 1e6
+        line.append(f"  {duration(elapsed)}", style="dim")
+        expected = self.forecast.run_text(elapsed)
+        if expected:
+            line.append(f"  {expected}", style="dim")
         return line
 
     def _tree(self, state: SeenRun, room: int, now: int) -> list[Text]:
@@ -149,12 +161,16 @@ class LiveView(QuietView):
             shown.update(more)
             if len(shown) + len(hooks) + tails + tail <= room:
                 tails += tail
-        lines: list[Text] = []
+        ordered: list[tuple[tuple[int, ...], list[Text]]] = []
         for node in sorted(shown.values(), key=state.order_key):  # type: ignore[arg-type]  # the nodes are its own
-            lines.append(self._line(node, now))
+            drawn = [self._line(node, now)]
             if node.ended_at is None and tails:
-                lines += [Text(f"{'  ' * (node.depth + 2)}│ {line}", style="dim", no_wrap=True, overflow="ellipsis")
+                drawn += [Text(f"{'  ' * (node.depth + 2)}│ {line}", style="dim", no_wrap=True, overflow="ellipsis")
                           for line in self._tail(node)]
+            ordered.append((state.order_key(node), drawn))  # type: ignore[arg-type]  # see above
+        used = sum(len(drawn) for _, drawn in ordered) + len(hooks)
+        ordered += islice(_pending(shown.values()), max(room - used, 0))
+        lines = [line for _, drawn in sorted(ordered, key=itemgetter(0)) for line in drawn]
         return [*lines[:room], *(self._line(node, now) for node in hooks)]
 
     def _urgent(self, room: int) -> list[SeenTask]:
@@ -173,7 +189,10 @@ class LiveView(QuietView):
     def _line(self, node: SeenTask, now: int) -> Text:
         phase = str(node.phase)
         mark = SPINNER[self.frame % len(SPINNER)] if phase == "Running" and is_leaf(node) else PHASE_MARKS[phase]
-        name = f"[{node.index}] {node.call.name}" if "[" in node.path.rpartition(".")[2] else node.call.name
+        name = node.call.name
+        if "[" in node.path.rpartition(".")[2] and node.parent is not None:
+            item = seen_item(node)
+            name = f"{node.parent.call.name}[{node.index}]{' ' if item else ''}{item}"
         if node.hook is not None:
             name = f"hook {node.hook}: {node.call.name}"
         line = Text("  " * (node.depth + 1), no_wrap=True, overflow="ellipsis")
@@ -181,6 +200,8 @@ class LiveView(QuietView):
         line.append(one_line(name), style="" if is_leaf(node) else "bold")
         if node.started_at is not None:
             line.append(f"  {duration(((node.ended_at or now) - node.started_at) / 1e6)}", style="dim")
+            if phase == "Running" and is_leaf(node) and (usual := self.forecast.task_text(node.path)):
+                line.append(f" {usual}", style="dim")
         if isinstance(node, Container | MirrorScope):
             ended = len([child for child in node.children if child >= 0]) - node.live if len(node.children) < 10_000 else -1
             line.append(f"  {ended}/{node.total}" if ended >= 0 else f"  of {node.total}", style="dim")
@@ -197,15 +218,35 @@ class LiveView(QuietView):
         return line
 
     def _bar(self, state: SeenRun) -> Text:
-        known, ended = max(state.leaves_known, 1), state.leaves_ended
-        width = 30
-        full = min(width, width * ended // known)
+        """How much has ended, and of that how much Succeeded; what is to do has another shape, not only another colour."""
+        known = max(state.leaves_known, 1)
+        narrow = self.console.width < NARROW
+        counts = f"{self.phases['Succeeded'] + self.phases['Skipped']}/{state.leaves_known}{'' if narrow else ' done'}"
+        others = [(phase, count) for phase, count in sorted(self.phases.items()) if phase not in FINE_PHASES]
+        marks = [f"  {PHASE_MARKS[phase]} {count}{'' if narrow else f' {phase}'}" for phase, count in others]
+        width = max(min(30, self.console.width - len(counts) - sum(map(len, marks)) - 5), 4)
+        full = min(width, width * state.leaves_ended // known)
         line = Text("  ", no_wrap=True, overflow="ellipsis")
-        line.append("━" * full, style="green").append("━" * (width - full), style="bright_black")
-        line.append(f"  {ended}/{state.leaves_known}")
-        for phase, count in sorted(self.phases.items()):
-            line.append(f"  {PHASE_MARKS[phase]} {count} {phase}", style=PHASE_COLORS[phase])
+        line.append(FULL * full, style="green").append(EMPTY * (width - full), style="bright_black")
+        line.append(f"  {counts}")
+        for (phase, _), shown in zip(others, marks, strict=True):
+            line.append(shown, style=PHASE_COLORS[phase])
         return line
+
+
+def _pending(nodes: Iterable[SeenTask]) -> Iterator[tuple[tuple[int, ...], list[Text]]]:
+    """The tasks of open dags that have not begun, with their places in document order."""
+    for node in nodes:
+        if node.ended_at is not None or node.hook is not None or not isinstance(node, DagNode | MirrorScope):
+            continue
+        if len(node.children) >= 10_000:
+            continue
+        tasks = node.target.tasks if isinstance(node, DagNode) else ()
+        for index, child in enumerate(node.children):
+            name = tasks[index].name if tasks else node.names.get(index) if isinstance(node, MirrorScope) else None
+            if child < 0 and name is not None:
+                text = f"{'  ' * (node.depth + 2)}{PHASE_MARKS['Created']} {one_line(name)}"
+                yield (0, *node.order, index), [Text(text, style="dim", no_wrap=True, overflow="ellipsis")]
 
 
 def _with_containers(node: SeenTask, shown: dict[int, SeenTask]) -> dict[int, SeenTask]:

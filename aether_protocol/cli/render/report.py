@@ -44,7 +44,7 @@ def show_report(report: Mapping[str, Json]) -> None:
     phase = report["phase"]
     click.secho(f"{mark(phase)} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
     tail = f" in {duration(report['durationSeconds'])}" if report.get("durationSeconds") is not None else ""
-    click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {report['progress']} tasks")
+    click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {_progress(report)}")
     if report["message"]:
         click.echo(f"  {one_line(report['message'])}")
     if report.get("traceId"):
@@ -61,6 +61,20 @@ def show_report(report: Mapping[str, Json]) -> None:
             click.echo(f"  {name}: {as_value(value)}")
 
 
+def _progress(report: Mapping[str, Json]) -> str:
+    """How many tasks Succeeded, or were Skipped, of those that are known; of an excerpt how many have ended."""
+    ended, _, known = report["progress"].partition("/")
+    if report.get("leftOut"):
+        return f"{ended} of {known} tasks ended"
+    bad = [
+        task for task in report["tasks"]
+        if task["templateType"] == "task" and task["finishedAt"] is not None and task["phase"] not in FINE_PHASES
+    ]
+    if bad:
+        return f"{int(ended) - len(bad)}/{known} tasks succeeded"
+    return f"{ended}/{known} tasks"
+
+
 def _tasks(report: Mapping[str, Json]) -> None:
     tasks, not_run = report["tasks"], report["notRun"]
     left = report.get("leftOut") or {"tasks": 0, "notRun": 0}  # of an excerpt
@@ -69,7 +83,8 @@ def _tasks(report: Mapping[str, Json]) -> None:
         listed = [task for task in tasks if task["phase"] not in FINE_PHASES][:MAX_LINES]
     reasons = [task["message"] for task in listed if task["templateType"] == "task" and task["message"]]
     for task in listed:
-        _line(task["depth"] + 1, task["path"].rpartition(".")[2], task, reasons)
+        item = f" {task['item']}" if task.get("item") else ""
+        _line(task["depth"] + 1, task["path"].rpartition(".")[2] + item, task, reasons)
     more = left["tasks"] + len(tasks) - len(listed)
     if more:
         click.echo(f"  ({counted(more, 'more task')}; -o json has them all)")

@@ -128,7 +128,7 @@ def _columns(rows: Sequence[ListedRun], short: Mapping[str, str], *, aged: bool)
     now = now_us()
     keys: list[list[_Key]] = [
         [one.row.workflow for one in rows],
-        [_phase(one) for one in rows],
+        [phase_of(one) for one in rows],
         [(one.row.leaves_ended, one.row.leaves_known) for one in rows],
         [_age(now - one.row.created_at) for one in rows] if aged else [one.row.created_at // SECOND for one in rows],
         [None if one.row.ended_at is None else one.row.ended_at - one.row.created_at for one in rows],
@@ -140,7 +140,7 @@ def _columns(rows: Sequence[ListedRun], short: Mapping[str, str], *, aged: bool)
     return [ids, *(_Column(*column) for column in zip(headings[1:], keys, texts, strict=True))]
 
 
-def _phase(one: ListedRun) -> str:
+def phase_of(one: ListedRun) -> str:
     """The phase, or what matters more: that it was set aside, or that no process drives it."""
     if one.row.broken is not None:
         return BROKEN

@@ -37,6 +37,11 @@ def here(at: int, *, timespec: str = "seconds") -> str:
     return _text(at, chosen_zone(os.environ.get("TZ")), timespec)
 
 
+def clock(at: int) -> str:
+    """`03:00:12`, the time of day in the zone of `here`."""
+    return f"{_moment(at, chosen_zone(os.environ.get('TZ'))):%H:%M:%S}"
+
+
 def in_zone(at: int, zone: tzinfo) -> str:
     """A time of a schedule: `2026-03-29 03:00 CEST`, in the reader's `TZ` or, without one, in the schedule's zone; seconds are
     shown where there are any."""

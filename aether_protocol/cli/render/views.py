@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
+from aether_protocol.cli.render.times import clock
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import behind
 from aether_protocol.plan.model import Kind
@@ -136,12 +137,14 @@ class LineView(QuietView):
 
     def __init__(self) -> None:
         self.partial: dict[tuple[int, str], list[str]] = {}  # of lines that have not ended
+        self.at = 0  # of the step that is shown
 
     def resume(self, state: SeenRun) -> None:
         done = f"{state.leaves_ended} of {counted(state.leaves_known, 'task')} done"
         self.note(f"continuing run {state.header.run_id}: {done} so far")
 
     def step(self, state: SeenRun, step: LogEntry) -> None:
+        self.at = step.at
         since = (step.at - state.header.created_at) / 1e6
         for fact in unfold(step.facts):
             if isinstance(fact, TaskRunning):
@@ -186,12 +189,14 @@ class LineView(QuietView):
         self._say(since, node, f"{node.phase}{took}{again}{_because(node.message)}", str(node.phase))
 
     def _say(self, since: float, node: SeenTask, text: str, phase: str) -> None:
-        click.echo(f"{since:8.2f}s  {printable(label(node))}  ", nl=False, err=True)
+        item = seen_item(node)
+        name = f"{printable(label(node))}{' ' if item else ''}{item}"
+        click.echo(f"{clock(self.at)} {since:8.2f}s  {name}  ", nl=False, err=True)
         click.secho(text, fg=PHASE_COLORS[phase], err=True)
 
     def _log_line(self, node: SeenTask | None, line: str) -> None:
         name = label(node) if node is not None else ""
-        click.echo(f"           {printable(name)} | {printable(line)}", err=True)
+        click.echo(f"{' ' * 20}{printable(name)} | {printable(line)}", err=True)
 
 
 class JsonView(LineView):
@@ -232,6 +237,14 @@ def label(node: SeenTask) -> str:
     if node.hook is None:
         return node.path
     return f"{node.path}:{node.hook}".lstrip(":")
+
+
+def seen_item(node: SeenTask) -> str:
+    """Which item an iteration is for; empty of what is not one."""
+    from aether_protocol.views.report import item_of
+    from aether_protocol.views.run_mirror import MirrorTask
+
+    return (node.item if isinstance(node, MirrorTask) else item_of(node)) or ""
 
 
 def _because(message: str) -> str:

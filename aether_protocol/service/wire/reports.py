@@ -30,6 +30,7 @@ class TaskBody(Struct, rename="camel"):
     outputs: Values
     started_at: Instant | None
     finished_at: Instant | None
+    item: Annotated[str | None, Meta(description="Of an iteration over items: which one, as a short text.")] = None
 
 
 class WaitBody(Struct):

@@ -6,4 +6,5 @@ Modules by role:
     lists                ls, workflow
     one run              show, status, logs, events
     past and difference  replay, diff
+    seen live            watch
 """

@@ -20,6 +20,7 @@ from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.prompt import at_terminal, interrupts
 from aether_protocol.cli.watch import LeftError, RunWatch, WatchedRun
 from aether_protocol.errors import PortError, UsageError
+from aether_protocol.views.forecast import Forecast
 
 if TYPE_CHECKING:
     from aether_protocol.service.client import Client
@@ -62,9 +63,9 @@ def begin_there(driving: DrivingOptions, begin: Begin, *, detach: bool = False) 
     if detach:
         click.echo(ask_server(driving.store, begin).run_id)
         return FINE
-    watch = RunWatch(
-        choose_view(driving.progress and not messages.is_quiet()), asks=at_terminal(), streams=driving.output == "events"
-    )
+    forecast = Forecast()
+    view = choose_view(driving.progress and not messages.is_quiet(), forecast)
+    watch = RunWatch(view, asks=at_terminal(), streams=driving.output == "events", forecast=forecast)
     more = store_option(driving.store)
 
     async def body(client: Client) -> Report | None:
