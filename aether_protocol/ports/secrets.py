@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 ENVIRONMENT_PREFIX: Final = "AETHER_SECRET_"  # variables of this name hold secrets, and are for no task to see
+CREDENTIALS: Final = frozenset(  # variables by which a server or a worker shows who it is: for no program of others to see
+    {"AETHER_TOKEN", "AETHER_SERVER_TOKEN", "AETHER_OIDC_CLIENT_SECRET", "AETHER_TRACING_HEADERS"}
+)
 DEFAULT_NAMESPACE: Final = "default"  # that of a document that names none
 
 

@@ -108,6 +108,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         documents: a folder whose documents are applied, and followed.
         modules: whose `executors` and `functions` the embedded worker has besides the installed ones.
         oidc: where people log in; None: with tokens alone.
+        hidden: variables of its environment that programs of the embedded worker do not get.
         secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
     """
 
@@ -133,6 +134,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     library: Sequence[str] = ()
     documents: str | None = None
     modules: Sequence[str] = ()
+    hidden: Sequence[str] = ()
     oidc: OidcSettings | None = None  # type: ignore[name-defined,unused-ignore]
     configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
 
@@ -454,6 +456,7 @@ class ServerHost:
             modules=settings.modules,
             workspaces=root,
             artifacts=artifacts_place(self._store, self.engine.artifacts),
+            hidden=settings.hidden,
             tracer=self.engine.tracer,
         )
 

@@ -26,7 +26,7 @@ from aether_protocol.ports.worker import (
 from aether_protocol.worker.offers import Offers
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.process import hello_of
-from aether_protocol.worker.processes import ChildProcesses
+from aether_protocol.worker.processes import ChildProcesses, environment_of_children
 from aether_protocol.worker.supervisor import Supervisor
 from aether_protocol.worker.transport import RefusedError, SessionEndedError, TransportError
 
@@ -82,6 +82,7 @@ def embedded_worker(
     modules: Sequence[str] = (),
     workspaces: Path | None = None,
     artifacts: str = "",
+    hidden: Sequence[str] = (),
     tracer: Tracer | None = None,
 ) -> Supervisor:
     """Make the worker that a server brings along: like any other, but for the way to its server.
@@ -93,11 +94,12 @@ def embedded_worker(
         modules: what its children import before they work.
         workspaces: the folder below which attempts get their workspaces, which they share with the engine.
         artifacts: the folder or URL of the artifacts of the server's store.
+        hidden: variables of the server's environment that its children do not get.
         tracer: that of the server, if it has one.
     """
     hello = hello_of(offers, f"{socket.gethostname()}-server", slots=slots)
     settings = ChildSettings(workspaces=str(workspaces or ""), artifacts=artifacts)
-    pool = ChildProcesses(modules, settings=settings, inline=offers.inline)
+    pool = ChildProcesses(modules, environment_of_children(*hidden), settings=settings, inline=offers.inline)
     return Supervisor(DirectTransport(broker), pool, hello, tracer=tracer)
 
 

@@ -16,14 +16,17 @@ from typing import Any, Final
 
 from msgspec import to_builtins
 
+from aether_protocol.assembly.store_urls import without_password
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.execution.masking import Masker, StreamMask
+from aether_protocol.ports.secrets import CREDENTIALS, ENVIRONMENT_PREFIX
 from aether_protocol.ports.worker import SecretName
 from aether_protocol.worker import pipes
 from aether_protocol.worker.batches import InlineBatches
 from aether_protocol.worker.pipes import ChildSettings
 from aether_protocol.worker.pool import STOPPED, PoolObserver
 
+_URLS: Final = ("AETHER_STORE", "AETHER_BROKER")  # may hold a password
 _SPARE: Final = 4  # children without work that are kept
 _LAST_LINES: Final = 10  # of what an attempt logged and its child wrote to its standard error, reported with its death
 _LAST_BYTES: Final = 8192  # characters
@@ -63,12 +66,29 @@ class _ChildProcess:
             self.process.kill()
 
 
+def environment_of_children(*hidden: str) -> dict[str, str]:
+    """Return what children, and so the programs of others, get of this process's environment: no secret, and nothing by which
+    this process shows who it is.
+
+    Args:
+        hidden: names of more variables that are for this process alone.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ENVIRONMENT_PREFIX)
+        and name not in CREDENTIALS
+        and name not in hidden
+        and not (name in _URLS and without_password(value) != value)
+    }
+
+
 class ChildProcesses:
     """See `worker.pool.AttemptPool`.
 
     Args:
         modules: imported in each child before it works, for their executors and functions.
-        environment: of the children; that of this process unless given.
+        environment: of the children; unless given that of this process, without its credentials.
         settings: where children find and keep files.
         inline: the names of inline executors; their attempts share children.
     """
@@ -84,7 +104,7 @@ class ChildProcesses:
         self._batches = InlineBatches(frozenset(inline), self._spawn, self._listen)
         self._modules = tuple(modules)
         self._settings = pipes.encode_settings(settings or ChildSettings())
-        self._environment = environment
+        self._environment = environment_of_children() if environment is None else environment
         self._busy: dict[str, _ChildProcess] = {}
         self._starting: dict[str, bool] = {}  # by token: whether it is wanted still
         self._idle: list[_ChildProcess] = []

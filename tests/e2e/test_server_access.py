@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.documents import script
 from tests.e2e.process import AETHER, environment
-from tests.e2e.servers import PATIENCE_S, Served, served, wait_for
+from tests.e2e.servers import PATIENCE_S, Served, served, wait_for, working
 
 
 def aether(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -156,3 +157,25 @@ def test_a_server_is_administered_by_the_same_commands_with_the_same_output(tmp_
         refused = remote(viewer, "audit")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "may not do this" in refused.stderr
+
+
+CREDENTIALS = ("AETHER_TOKEN", "AETHER_SERVER_TOKEN", "AETHER_OIDC_CLIENT_SECRET", "AETHER_SECRET_A_B")
+
+
+@pytest.mark.parametrize("embedded", [True, False], ids=["a server's own worker", "another worker"])
+def test_programs_do_not_get_the_credentials_of_what_carries_them_out(tmp_path: Path, embedded: bool) -> None:
+    token = "a-token-that-is-long-enough"
+    given = {**dict.fromkeys(CREDENTIALS, token), "KEPT": "kept"}
+    shown = "env; tr '\\0' '\\n' < /proc/$PPID/environ; true"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(served(tmp_path, *([] if embedded else ["--no-workers"]), **given))
+        if not embedded:
+            stack.enter_context(working(server.url, **given)).connected()
+        headers = {"authorization": f"Bearer {token}"}
+        begun = httpx.post(f"{server.url}/v1/runs", json={"document": script(shown), "runId": "r"}, headers=headers)
+        assert begun.status_code == 201, begun.text
+        ended = httpx.get(f"{server.url}/v1/runs/r/result?wait=30s", headers=headers, timeout=60)
+        assert ended.json()["phase"] == "Succeeded", ended.text
+        logs = httpx.get(f"{server.url}/v1/runs/r/logs?limit=1000", headers=headers).text
+    assert "KEPT=kept" in logs
+    assert not [name for name in CREDENTIALS if name in logs]

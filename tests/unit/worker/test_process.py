@@ -7,7 +7,9 @@ import importlib.util
 import pytest
 
 from aether_protocol.errors import UsageError
+from aether_protocol.ports.secrets import CREDENTIALS
 from aether_protocol.worker import Worker
+from aether_protocol.worker.processes import environment_of_children
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:7234", "http://localhost:1", "http://[::1]:7234", "https://aether.example.com"])
@@ -40,3 +42,18 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match="needs httpx2") as refused:
         Worker("http://127.0.0.1:1")
     assert refused.value.hint == "pip install 'aether-protocol[server]'"
+
+
+def test_children_get_nothing_by_which_their_process_shows_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CREDENTIALS, "AETHER_SECRET_X_Y"):
+        monkeypatch.setenv(name, "SECRET")
+    monkeypatch.setenv("AETHER_STORE", "postgres://me:SECRET@db/aether")
+    monkeypatch.setenv("AETHER_BROKER", "nats://SECRET@127.0.0.1")
+    monkeypatch.setenv("PGPASSWORD", "SECRET")
+    monkeypatch.setenv("PLAIN", "kept")
+    kept = environment_of_children("PGPASSWORD")
+    assert "SECRET" not in "".join(kept.values())
+    assert kept["PLAIN"] == "kept"
+    monkeypatch.setenv("AETHER_STORE", "sqlite:runs.db")
+    assert environment_of_children()["AETHER_STORE"] == "sqlite:runs.db"
+    assert environment_of_children()["PGPASSWORD"] == "SECRET", "a worker elsewhere may have a use for it"

@@ -210,6 +210,7 @@ def _settings(options: ServeOptions) -> HostSettings:
         library=options.library,
         documents=options.documents,
         modules=options.modules,
+        hidden=("PGPASSWORD",) if options.hosting.store.startswith("postgres") else (),
         oidc=oidc_settings(),
         configuration=configuration(),
     )
