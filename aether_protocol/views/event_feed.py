@@ -47,14 +47,13 @@ def _run_created(state: RunState, fact: f.RunCreated) -> dict[str, Json]:
 
 def _node_created(state: RunState, fact: f.NodeCreated) -> dict[str, Json]:
     node = state.nodes[fact.node]
-    item = item_of(node)
     return {
         "taskName": node.call.name,
         "templateName": node.call.target.name,
         "templateType": node.kind.name.lower(),
         "depth": node.depth,
         "position": node.index,
-        **({} if item is None else {"item": item}),
+        "item": item_of(node),
     }
 
 

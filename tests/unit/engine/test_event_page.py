@@ -29,6 +29,7 @@ spec:
         name: main
         tasks:
           - { name: each, template: each }
+          - { name: some, template: some }
           - { name: ask, dependencies: [each], executor: { type: await } }
           - name: again
             executor: { type: echo, config: { failCount: 1 } }
@@ -39,6 +40,7 @@ spec:
           - { name: bad, executor: { type: fail }, dependencies: [ask] }
           - { name: never, executor: { type: noop }, dependencies: [bad] }
         outputs: { parameters: [{ name: x, valueFrom: { parameter: tasks.ask.outputs.parameters.nothing } }] }
+    - loop: { name: some, items: [one], body: tell }
     - loop: { name: each, body: tell, repeatCondition: loop_iter.index < 1, maxIterations: 3 }
     - task: { name: tell, executor: { type: noop } }
 """
@@ -96,6 +98,7 @@ def test_every_field_has_its_type(tmp_path: Path) -> None:
             seen.setdefault(field, set()).add(type(value))
     for field, (kinds, _) in fields.items():
         assert seen[field] <= {TYPES[kind] for kind in kinds.split(" or ")}, field
+    assert seen["item"] == {str, type(None)}
     assert seen["code"] == {int, type(None)}
 
 
