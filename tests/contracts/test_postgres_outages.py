@@ -206,7 +206,7 @@ def test_the_runs_of_a_process_that_was_killed_are_free_at_once() -> None:
             process.stdout.close()
             killed = time.monotonic()
             while not (taken := await store.leases.claim("me", 60 * SECOND, run_ids=[run])):
-                assert time.monotonic() - killed < 10, "it is free at once, and not only after its lease of a minute"
+                assert time.monotonic() - killed < 40, "it is free at once, and not only after its lease of a minute"
                 await asyncio.sleep(0.1)
             await store.runs.append([more(run, 0, token=taken[0][1], closed=True)])
         await store.close()

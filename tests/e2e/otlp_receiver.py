@@ -54,6 +54,7 @@ class Backend(ThreadingHTTPServer):
         self.broken = False
         self.hangs = False
         self.requests = 0
+        self.refused = 0
 
     @property
     def url(self) -> str:
@@ -92,6 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/v1/traces" or backend.broken:
             self.send_response(400)
             self.end_headers()
+            backend.refused += 1
             return
         backend.take(body)
         answer = ExportTraceServiceResponse().SerializeToString()

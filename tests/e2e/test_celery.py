@@ -156,13 +156,16 @@ def test_a_worker_that_dies_as_a_whole_is_replaced_after_its_lease(tmp_path: Pat
 
 
 def test_redis_that_is_away_for_less_than_the_lease_repeats_nothing(tmp_path: Path) -> None:
+    over = tmp_path / "over"
+
     async def body(at: CeleryPlace) -> None:
         at.worker()
         async with at.engine() as engine:
-            run = await engine.submit(engine.plan(fan(tmp_path, 4, "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done")))
+            writes = f"for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done; echo >> {over}"
+            run = await engine.submit(engine.plan(fan(tmp_path, 4, writes)))
             await begun(tmp_path, 2)
             at.redis.stop()
-            await asyncio.sleep(7)
+            await until(lambda: over.exists() and len(over.read_text()) >= 2)
             at.redis.start()
             assert phase(await ended(engine, run, 90.0)) == "Succeeded"
             lines = await lines_of(engine, run)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.documents import script
 from tests.e2e.node import NODE, needs_node
-from tests.e2e.process import ROOT, aether
+from tests.e2e.process import ROOT, aether, read_until
 from tests.e2e.servers import Served, lines_in, served, wait_for, working
 
 
@@ -78,12 +78,12 @@ def test_a_worker_is_seen_carries_out_what_it_is_for_and_is_drained(tmp_path: Pa
 def test_the_server_may_be_killed_and_come_back_and_nothing_is_repeated_or_lost(tmp_path: Path) -> None:
     with served(tmp_path, "--no-workers") as first, working(first.url) as worker:
         worker.connected()
-        source = f"echo x >> {tmp_path}/began; for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.5; done"
+        source = f"echo x >> {tmp_path}/began; for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.25; done"
         run = first.submit(source)
         wait_for(lambda: bool(lines_in(tmp_path / "began")))
         first.process.kill()
         first.process.wait()
-        time.sleep(2)
+        read_until(worker.process.stderr, "cannot be reached")
         with served(tmp_path, "--no-workers", port=first.port) as second:
             assert second.result(run)["phase"] == "Succeeded"
             assert_whole(second, run, 8)
@@ -91,7 +91,6 @@ def test_the_server_may_be_killed_and_come_back_and_nothing_is_repeated_or_lost(
             code, said = worker.end()
             assert code == 0
             assert said.count("connected to") == 1, "once more after the first time"
-            assert "cannot be reached" in said
 
 
 def test_a_15_second_outage_of_the_only_server_repeats_nothing_and_loses_no_line(tmp_path: Path) -> None:
@@ -111,16 +110,16 @@ def test_a_15_second_outage_of_the_only_server_repeats_nothing_and_loses_no_line
 
 
 def test_after_a_restart_without_other_workers_what_the_server_itself_ran_is_repeated_at_once(tmp_path: Path) -> None:
-    with served(tmp_path) as first:
-        run = first.submit(f"echo x >> {tmp_path}/began; test -e {tmp_path}/open || sleep 60")
+    with served(tmp_path, "--lease", "120") as first:
+        run = first.submit(f"echo x >> {tmp_path}/began; test -e {tmp_path}/open || sleep 200")
         wait_for(lambda: bool(lines_in(tmp_path / "began")))
         first.process.kill()
         first.process.wait()
     (tmp_path / "open").touch()
     began = time.monotonic()
-    with served(tmp_path) as second:
+    with served(tmp_path, "--lease", "120") as second:
         assert second.result(run)["phase"] == "Succeeded"
-    assert time.monotonic() - began < 12, "no lease of 30 s was waited for"
+    assert time.monotonic() - began < 60, "no lease of two minutes was waited for"
     assert lines_in(tmp_path / "began") == ["x", "x"]
 
 

@@ -168,3 +168,8 @@ def children_of(pid: int) -> list[int]:
 
 def slow(folder: Path, seconds: float = 60) -> str:
     return f"echo $PPID >> {folder}/pids; echo began; sleep {seconds}; echo ended"
+
+
+def slow_at_first(folder: Path) -> str:
+    """A script that takes minutes, and no time when it is repeated."""
+    return f"test -s {folder}/pids && pause=0 || pause=200; echo $PPID >> {folder}/pids; sleep $pause"

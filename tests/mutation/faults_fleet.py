@@ -9,6 +9,7 @@ from tests.mutation.faults import Fault
 OWNERSHIP: Final = "tests/unit/server/test_ownership.py"
 SHARES: Final = "tests/property/test_shares.py"
 ARTIFACTS: Final = "tests/unit/server/test_artifacts.py"
+FLEET: Final = "tests/unit/fleet/test_machine.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
 TURNS: Final = "tests/unit/worker/test_turns.py"
 FORWARDING: Final = "tests/unit/server/test_forwarding.py"
@@ -417,14 +418,22 @@ FAULTS: tuple[Fault, ...] = (
         "fleet/membership.py",
         "        if work is None or event.at - work.at < fleet.settings.offer_after:\n",
         "        if work is None:\n",
+        tests=FLEET,
+    ),
+    Fault(
+        "RT-150",
+        "what no worker here may begin keeps workers from the attempts of other servers",
+        "adapters/brokers/spilling.py",
+        "    fitting = [one for one in sessions",
+        "    if need in fleet.waiting.busy:\n        return 0, None\n    fitting = [one for one in sessions",
         tests=RELAY,
     ),
     Fault(
         "RT-150",
-        "what another server offers goes before what waits here",
+        "a server takes all that another one offers",
         "adapters/brokers/spilling.py",
-        "    if need in fleet.waiting.busy:\n        return 0, None\n",
-        "",
+        "    return min(count, offer.count), served\n",
+        "    return offer.count, served\n",
         tests=RELAY,
     ),
     Fault(

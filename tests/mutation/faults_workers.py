@@ -187,11 +187,11 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "RT-151",
-        "a secret in a config fits no version",
+        "a secret is held against what a version wants of a text",
         VARIANTS,
         "    if isinstance(value, SecretValue):\n",
         "    if False:\n",
-        tests=BROKER_TESTS,
+        tests=TYPE_TESTS,
     ),
     Fault(
         "RT-151",
@@ -215,6 +215,6 @@ FAULTS: tuple[Fault, ...] = (
         "fleet/attempts.py",
         "*work.need.unfit, event.variant})))\n    fleet.queue(work, first=True)",
         "*work.need.unfit, event.variant})))\n    fleet.queue(work)",
-        tests=FLEET_TESTS,
+        tests=BROKER_TESTS,
     ),
 )

@@ -73,13 +73,11 @@ def offers_of(fleet: FleetState, now: int) -> list[WorkOffer]:
 
 def room_for(fleet: FleetState, offer: WorkOffer) -> tuple[int, frozenset[str] | None]:
     """Say how many attempts of an offer workers here would begin at once, and of which namespaces (None: of all). What waits
-    here already comes first."""
+    here comes first: a worker that may begin it has no room left."""
     need, namespaces = offer.need.as_need(), frozenset(offer.namespaces)
     try:
         sessions = fleet.waiting.sessions_for(need).values()
     except ValueError:
-        return 0, None
-    if need in fleet.waiting.busy:
         return 0, None
     fitting = [one for one in sessions if one.credit > 0 and one.state == "active" and _serves(one, namespaces)]
     count = sum(min(one.credit, _room(one, need.slots)) for one in fitting)

@@ -1,7 +1,7 @@
 """What finds no worker here is offered to the other servers; what they offer is taken where workers here have room for it.
 
-Law: a worker of this server comes first: what has waited for `offer_after` is offered, and what waits here already goes before
-what another server offers. A bell may be lost, and rings again while something waits.
+Law: a worker of this server comes first: what has waited for `offer_after` is offered, and what waits here is
+begun before anything is taken. A bell may be lost, and rings again while something waits.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ def test_more_than_a_hundred_missed_fires_are_a_number() -> None:
 @pytest.mark.rule("CRON-3")
 def test_three_years_of_minutes_are_decided_at_once() -> None:
     one = CronSettings("* * * * *", timezone="Europe/Vienna")
-    begin = time.perf_counter()
+    begin = time.process_time()
     decision = decide(one, at("2023-05-01T00:00:00Z"), at("2026-05-01T00:00:30Z"), [])
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
     assert decision.start == at("2026-05-01T00:00:00Z")
     assert decision.missed == Missed(1096 * 1440 - 1, at("2023-05-01T00:01:00Z"), at("2026-04-30T23:59:00Z"), [])
 

@@ -17,9 +17,11 @@ from aether_protocol.engine.clock import SystemClock
 from aether_protocol.engine.ids import RandomIds
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.plan.model import Plan
+from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import STATE_ACTION_LOG, RunAppend
 from aether_protocol.scheduler.machine import START_LIMIT
 from aether_protocol.service import client_of
+from aether_protocol.testing.clock import ManualClock
 from tests.unit.engine.plans import dag, plan, task
 
 AT_ONCE = 4
@@ -71,9 +73,11 @@ class SlowStore(MemoryStore):
                 one.set_result(None)
 
 
-def play(body: Callable[[RunEngine, SlowStore], Awaitable[None]], *, lease_s: float | None = None) -> None:
+def play(
+    body: Callable[[RunEngine, SlowStore], Awaitable[None]], *, lease_s: float | None = None, time: Clock | None = None
+) -> None:
     async def go() -> None:
-        clock, store = SystemClock(), SlowStore()
+        clock, store = time or SystemClock(), SlowStore()
         broker = LocalBroker([NoopExecutor()], clock)
         async with RunEngine(store=store, broker=broker, clock=clock, ids=RandomIds(), lease_s=lease_s) as engine:
             await asyncio.wait_for(body(engine, store), 20)
@@ -183,10 +187,15 @@ def test_an_append_that_fails_breaks_its_own_runs() -> None:
 
 
 def test_the_lease_is_renewed_while_no_append_is_on_its_way() -> None:
+    clock = ManualClock()
+
     async def body(engine: RunEngine, store: SlowStore) -> None:
         chain = plan(dag(*(task(f"t{at}", after=(at - 1,) if at else ()) for at in range(400))))
         runs = await held_at_once(engine, store, chain)
-        await asyncio.sleep(1.2)  # the lease is to be renewed by now
+        later = clock.now() + 1_200_000  # the lease is to be renewed by then
+        while clock.step(later):
+            for _ in range(20):
+                await asyncio.sleep(0)
         assert store.calls == []
         store.holds = False
         store.let_through()
@@ -194,4 +203,4 @@ def test_the_lease_is_renewed_while_no_append_is_on_its_way() -> None:
             await engine.driven.join(run)
         assert set(store.calls) == {"renew with 0 appends on their way"}
 
-    play(body, lease_s=3)
+    play(body, lease_s=3, time=clock)

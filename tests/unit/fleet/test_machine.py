@@ -729,6 +729,20 @@ def test_an_attempt_whose_config_fits_no_version_here_waits_for_another_one_with
     assert [type(one) for one in bench.tick(1)] == [c.ReportError], "it has waited for as long as it may"
 
 
+@pytest.mark.rule("RT-150")
+def test_what_has_just_come_is_not_given_to_another_server_for_a_worker_here_may_be_about_to_ask() -> None:
+    bench = Bench(offer_after=50_000)
+    bench.join("server", via="b")
+    bench.offer(work("old", at=bench.now))
+    bench.now += 40_000
+    bench.offer(work("young", at=bench.now))
+    bench.now += 10_000
+    need = work("old").need
+    assert assigned(bench.send(e.Taken(bench.now, "server", 1, need, None, count=5, holding=[]))) == ["old"]
+    bench.now += 40_000
+    assert assigned(bench.send(e.Taken(bench.now, "server", 2, need, None, count=5, holding=bench.held("server")))) == ["young"]
+
+
 def test_a_run_that_comes_back_is_waited_for_anew() -> None:
     """Meanwhile another server had it, whose workers may have what that gave out (seed 33 of several servers)."""
     bench = Bench(reattach=30 * SECOND)

@@ -184,13 +184,13 @@ async def _hold(app: Litestar, path: str, headers: dict[str, str]) -> None:
 
 
 def test_a_connection_that_brings_no_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "HEADERS_S", 0.3)
+    monkeypatch.setattr(bounds, "HEADERS_S", 1.0)
     asked: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
         if scope["path"] == "/slow":
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(1.5)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -198,6 +198,8 @@ def test_a_connection_that_brings_no_request_is_closed(monkeypatch: pytest.Monke
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             for piece in pieces:
+                if reader.at_eof():
+                    break
                 writer.write(piece)
                 await asyncio.sleep(pause_s)
             return await asyncio.wait_for(reader.read(), 10)  # until it is closed

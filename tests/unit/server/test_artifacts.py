@@ -25,6 +25,7 @@ from aether_protocol.server.app import make_app
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import Ear, work
+from tests.unit.server.serving import until
 
 pytestmark = pytest.mark.rule("RT-132")
 
@@ -275,9 +276,8 @@ def test_the_newest_sender_of_an_artifact_counts(tmp_path: Path) -> None:
 
         first = asyncio.ensure_future(transfers.receive(DIGEST, "1", slowly(), namespace="default"))
         await first_sent.wait()
-        await asyncio.sleep(0.05)
+        await until(lambda: transfers.offset(DIGEST, "1") == BLOCK)
         offset = transfers.offset(DIGEST, "1")
-        assert offset == BLOCK
         assert transfers.offset(DIGEST, "2") == 0, "parts of two senders do not meet"
         rest = _pieces(CONTENT[offset:])
         second = asyncio.ensure_future(transfers.receive(DIGEST, "1", rest, namespace="default", offset=offset))

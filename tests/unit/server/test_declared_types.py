@@ -13,6 +13,7 @@ from aether_protocol.adapters.brokers.executor_variants import ExecutorVariants,
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.stores.memory.store import MemoryStore
 from aether_protocol.assembly.executors import InstalledExecutors
+from aether_protocol.expressions.values import SecretValue
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.plan.executors import DeclaredTypes, types_within
@@ -131,6 +132,16 @@ def test_a_config_is_held_against_the_version_of_its_worker_unless_all_have_the_
     own = type_of_offer(old)
     same = ExecutorOffer(name="load", version="1", config=config_schema(own))
     assert misfits(same, same) == [False]
+
+
+@pytest.mark.rule("RT-151")
+def test_a_secret_in_a_config_fits_whatever_takes_text_for_what_it_says_is_not_known_here() -> None:
+    variants, secret = ExecutorVariants(), SecretValue(("a", ("db", "password")))
+    words = {"type": "array", "items": {"type": "object", "properties": {"word": {"type": "string", "pattern": "^[a-z]+$"}}}}
+    configs = [{"properties": {"b": schema}, "additionalProperties": False} for schema in (words, {"type": "integer"})]
+    noted = [variants.note([ExecutorOffer(name="load", version="1", config=config)])["load"] for config in configs]
+    given = replace(work(1, "load"), config={"b": [{"word": secret}]})
+    assert [variants.why_not(given, one) is None for one in noted] == [True, False]
 
 
 def test_what_the_server_has_itself_counts_before_what_workers_declare() -> None:

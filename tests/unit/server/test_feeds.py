@@ -280,8 +280,7 @@ def test_readers_at_one_place_share_a_look_if_they_see_the_same() -> None:
             clients = [GuardedClient(client, caller) for caller in callers]
             feeds = [shared.follow(one, one.caller.namespaces("viewer"), 0) for one in clients]
             reading = [asyncio.create_task(anext(feed)) for feed in feeds]
-            await asyncio.sleep(2 * sse.PAUSE_S)
-            assert len(shared) == 2
+            await until(lambda: len(shared) == 2)
             for name in "ab":
                 document = workflow("w", {"type": "noop"})
                 document["metadata"]["namespace"] = name

@@ -12,6 +12,8 @@ import httpx2 as httpx
 import pytest
 from msgspec.structs import replace
 
+from aether_protocol import Engine
+from aether_protocol.engine import leases, releases
 from aether_protocol.ports.store.schedules import FireRecord
 from aether_protocol.server.host import ServerHost
 from aether_protocol.service import client_of
@@ -43,6 +45,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:{tmp_path}/runs.db" if request.param == "sqlite" else database_url()
 
 
+@pytest.fixture
+def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs be leased for 90 s, so that what takes less waits for no lease, however busy the machine is."""
+    defaults: Any = Engine.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "lease_s", 90.0)
+
+
 @pytest.mark.rule("RT-148")
 def test_servers_are_listed_with_their_address_version_and_runs(url: str) -> None:
     async def go() -> None:
@@ -62,9 +71,10 @@ def test_servers_are_listed_with_their_address_version_and_runs(url: str) -> Non
 
 
 @pytest.mark.rule("RT-148")
-def test_runs_are_shared_with_a_server_that_comes_and_taken_over_from_one_that_leaves(url: str) -> None:
+def test_runs_are_shared_with_a_server_that_comes_and_taken_over_from_one_that_leaves(url: str, long_lease: None) -> None:
     async def go() -> None:
         async with hosting(url) as one:
+            assert one.engine.driven.lease_us == 90_000_000
             runs = [await one.engine.submit(suspends() if number % 2 else waits()) for number in range(20)]
             async with hosting(url) as other:
                 await until(lambda: held(one) <= 11 and held(one) + held(other) == 20)
@@ -73,9 +83,7 @@ def test_runs_are_shared_with_a_server_that_comes_and_taken_over_from_one_that_l
                 assert not one.engine.drives(moved)
                 await client_of(one.engine).control.cancel(moved)
                 assert (await ended(one, moved)).phase == "Cancelled", "any server answers, and passes on what is asked"
-            began = time.monotonic()
-            await until(lambda: held(one) == 19)
-            assert time.monotonic() - began < 10, "at once, and not only after the lease of 15 s"
+            await until(lambda: held(one) == 19, 30)  # at once, and not only after the lease
 
     asyncio.run(go())
 
@@ -112,35 +120,36 @@ def test_who_waits_for_a_run_here_or_follows_it_sees_its_end_elsewhere(tmp_path:
 
 
 @pytest.mark.rule("RT-148")
-def test_a_run_that_has_just_begun_here_is_not_released(tmp_path: Path) -> None:
+def test_a_run_that_has_just_begun_here_is_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
+        monkeypatch.setattr(releases, "HELD_US", 3_600_000_000)
         async with hosting(f"sqlite:{tmp_path}/runs.db") as one:
             run = await one.engine.submit(suspends())
             await until(lambda: one.engine.driven.state(run).phase == "Suspended")
             one.engine.driven.release(1)
             await asyncio.sleep(0.2)
             assert one.engine.drives(run)
-            await asyncio.sleep(1)
+            monkeypatch.setattr(releases, "HELD_US", 0)
             one.engine.driven.release(1)
-            await until(lambda: not one.engine.drives(run), 1)
+            await until(lambda: not one.engine.drives(run))
             await until(lambda: one.engine.drives(run))  # a server that is alone takes it again
 
     asyncio.run(go())
 
 
 @pytest.mark.rule("RT-148")
-def test_a_request_to_another_server_over_postgres_waits_for_no_beat() -> None:
+def test_a_request_to_another_server_over_postgres_waits_for_no_beat(
+    monkeypatch: pytest.MonkeyPatch, long_lease: None
+) -> None:
+    monkeypatch.setattr(leases, "BEAT_US", 30_000_000)
+
     async def go() -> None:
         url = database_url()
         async with hosting(url) as one, hosting(url) as other:
-            took: list[float] = []
-            for _ in range(5):
+            for _ in range(3):
                 run = await one.engine.submit(suspends())
                 await until(lambda run=run: one.engine.driven.state(run).phase == "Suspended")  # type: ignore[misc]
-                began = time.monotonic()
-                await client_of(other.engine).control.cancel(run)
-                took.append(time.monotonic() - began)
-            assert sorted(took)[2] < 0.5, "a beat is a second"
+                await asyncio.wait_for(client_of(other.engine).control.cancel(run), 15)  # a beat is 30 s
 
     asyncio.run(go())
 
@@ -164,7 +173,7 @@ def test_what_was_due_on_a_schedule_is_started_once_by_servers_that_come_at_once
             fires: list[FireRecord] = []
             end = time.monotonic() + 30
             while not fires and time.monotonic() < end:
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.1)
                 fires = [fire for fire in await client_of(other.engine).schedules.history("default/often") if fire.run_id]
             assert len(fires) == len({fire.at for fire in fires}) > 0
             assert len(await client.runs.list()) == len(fires)

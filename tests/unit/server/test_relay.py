@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
 from aether_protocol.adapters.brokers.spilling import NeedMessage, OfferBell, TakeRequest, WorkOffer, room_for
@@ -179,7 +180,15 @@ async def settle() -> None:
 class Hand:
     """A worker that is played by hand. Without `instance` it is one of the simplest kind."""
 
-    def __init__(self, broker: WorkerBroker, name: str = "w", holding: Iterable[str] = (), results: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        broker: WorkerBroker,
+        name: str = "w",
+        holding: Iterable[str] = (),
+        results: Iterable[str] = (),
+        *,
+        namespaces: Iterable[str] | None = None,
+    ) -> None:
         hello = Hello(
             worker=name,
             protocols=[PROTOCOL_VERSION],
@@ -189,12 +198,14 @@ class Hand:
             results=list(results),
         )
         self.broker = broker
-        self.session = broker.hello(hello).session
+        self.namespaces = None if namespaces is None else frozenset(namespaces)
+        self.session = broker.hello(hello, namespaces=self.namespaces).session
         self.polls = 0
 
     async def poll(self, *holding: str, free: int = 4) -> Orders:
         self.polls += 1
-        return await self.broker.poll(self.session, Poll(poll=self.polls, free=free, holding=list(holding)))
+        poll = Poll(poll=self.polls, free=free, holding=list(holding))
+        return await self.broker.poll(self.session, poll, namespaces=self.namespaces)
 
     def beat(self, *holding: str) -> Orders:
         return self.broker.beat(self.session, BeatMessage(poll=self.polls, holding=list(holding)))
@@ -681,6 +692,19 @@ def test_what_waits_here_goes_before_what_another_server_offers_and_priority_is_
 
 
 @pytest.mark.rule("RT-150")
+def test_what_waits_here_and_no_worker_of_its_namespace_is_for_keeps_no_worker_from_others() -> None:
+    async def body(town: Town) -> None:
+        a, b = town.servers["a"], town.servers["b"]
+        await a.broker.dispatch([replace(work(1, "nap"), namespace="ops")])
+        await b.broker.dispatch([replace(work(2, "nap"), namespace="dev")])
+        hand = Hand(b.broker, namespaces=["ops"])
+        (item,) = (await asked(town, hand)).work
+        assert item.assignment["taskRunId"].endswith("t1")
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
 def test_a_stop_of_what_was_taken_reaches_its_worker_and_of_what_waits_takes_it_away() -> None:
     async def body(town: Town) -> None:
         a, hand = town.servers["a"], Hand(town.servers["b"].broker)
@@ -726,15 +750,15 @@ def test_what_was_taken_and_finds_no_room_after_all_goes_back() -> None:
         polling = asyncio.ensure_future(hand.poll(free=1))
         await settle()
         need = b.broker.fleet.state.waiting
-        offer = WorkOffer(NeedMessage("nap"), 1, ["default"])
+        offer = WorkOffer(NeedMessage("nap"), 9, ["default"])
         assert room_for(b.broker.fleet.state, offer)[0] == 1
         taking = asyncio.ensure_future(b.relays.take(row_of("a"), offer, 1, None))
         await b.broker.dispatch([work(7, "nap")])  # takes the room
         await town.pass_time(0.5)
         assert (await taking, len(need), len(polling.result().work)) == (1, 1, 1)
-        await town.pass_time(4)
+        await town.pass_time(1.5)
         assert len(need) == 0
-        assert a.broker.fleet.state.waits(ref(1))
+        assert a.broker.fleet.state.waits(ref(1)), "it was returned, and not only missed"
         own = Hand(a.broker)
         (item,) = (await asked(town, own)).work
         assert item.assignment["taskRunId"].endswith("t1")
