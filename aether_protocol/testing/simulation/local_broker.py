@@ -1,6 +1,7 @@
 """The local broker as a simulated process has it: the real one, with slots, its executors on the world's clock.
 
-Law: not more attempts are at work at once than there are slots, and none beside another one of its task run. `faulty`: between
+Law: not more attempts are at work at once than there are slots, and none beside another one of its task run; what leaves an
+attempt holds no secret (its engine masks it once more, which must not be what hides it). `faulty`: between
 engine and broker messages are lost, doubled, delayed, reordered and refused; else they are calls, as in a process of today.
 """
 
@@ -19,6 +20,7 @@ from aether_protocol.ports.executor import ExecutionContext, Mode
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
 from aether_protocol.testing.simulation.document_generator import EXECUTOR
 from aether_protocol.testing.simulation.workers import (
+    PASSWORD,
     SECOND,
     BrokerProcess,
     Outages,
@@ -124,6 +126,7 @@ class SlottedBroker:
                 self._give(result)
 
     def _give(self, result: TaskResult) -> None:
+        self._hides(str(result))
         self.sink.finished(copied(result), acknowledgement(self._host, result.ref))
 
     # --- the executor ---
@@ -168,8 +171,13 @@ class SlottedBroker:
         *,
         part: LogPart | None = None,
     ) -> None:
+        self._hides(text)
         if not self._host.dead:
             self.sink.logged(ref, stream, text, offset, part=part)
+
+    def _hides(self, text: str) -> None:
+        """See that a secret is masked where the attempt runs, and not only by its engine."""
+        self._host.demanded(PASSWORD not in text, "secrets stay hidden", "an attempt tells the password")
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         if not self._host.dead:
