@@ -43,8 +43,10 @@ def _stray_until(fleet: FleetState, work: Work, *, known: bool) -> int:
     """Until when a worker that has not said hello here may carry out an earlier attempt of its task run: one that was withdrawn
     here, or at a server before this one, which may have known more. `known`: the earlier one waited here."""
     until = fleet.strays.pop(work.task_run_id, 0)
-    if work.number:
-        return 0  # the server that placed it here knows that none does
+    is_nowhere = work.task_run_id in fleet.found
+    fleet.found.discard(work.task_run_id)
+    if work.number or is_nowhere:
+        return 0  # the server that placed it here, or all of them, know that none does
     if known or work.task_run_id in fleet.given or (work.ref.attempt == 1 and not work.ref.epoch):
         return until
     return max(until, fleet.young_until)

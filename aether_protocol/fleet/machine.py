@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from aether_protocol.fleet import attempts, membership
@@ -77,22 +77,33 @@ class Fleet:
         state.match(event.at)
         return self._state.take_commands()
 
-    def held(self, refs: Iterable[AttemptRef], now: int) -> Mapping[AttemptRef, Literal["held", "unknown"]]:
+    def held(
+        self, refs: Iterable[AttemptRef], now: int, nowhere: Collection[AttemptRef] = ()
+    ) -> Mapping[AttemptRef, Literal["held", "unknown"]]:
         """Say what became of attempts that an earlier server may have delivered (`ports.broker.Broker.held`).
 
         Those that a worker may still bring back are left out, until the time for that is over: it begins when they are first
-        asked for, since another server may have had their workers until then.
+        asked for, since another server may have had their workers until then. `nowhere`: those that are at no worker of any
+        server, so that nothing has to be waited for.
         """
         found: dict[AttemptRef, Literal["held", "unknown"]] = {}
         state = self._state
         for ref in refs:
             if state.running(ref) or state.waits(ref) or ref in state.results:
                 found[ref] = "held"
+            elif ref in nowhere:
+                found[ref] = "unknown"
+                state.found.add(ref.task_run_id)
             elif not state.expects or now >= self._asked.setdefault(ref, now) + state.settings.reattach:
                 found[ref] = "unknown"
             if ref in found:
                 self._asked.pop(ref, None)
         return found
+
+    def unclear(self, run_id: str, now: int) -> list[AttemptRef]:
+        """Return the attempts of a run of which it cannot be said yet what became of them."""
+        since = now - self._state.settings.reattach
+        return [ref for ref, asked in self._asked.items() if ref.run_id == run_id and asked > since]
 
     def unclaimed(self) -> list[WorkerDelivery]:
         """Return what workers carry out that no engine of this server has given them, as far as is known here."""

@@ -55,6 +55,7 @@ class FleetState:
         self.strays: dict[str, int] = {}  # task runs of which such a worker may still carry out what was withdrawn; until when
         self.young_until = -1  # so long workers may come with what earlier servers gave them; -1: nothing has happened
         self.given: set[str] = set()  # the task runs that were given out here until then
+        self.found: set[str] = set()  # those of which no server has an attempt, until they are offered
         self._next = first
         self._favourites: OrderedDict[str, str] = OrderedDict()  # run -> session
         self._out: list[c.Command] = []

@@ -31,7 +31,7 @@ from aether_protocol.server.schedules import ScheduleController
 from aether_protocol.server.sharing.servers import list_servers
 from aether_protocol.server.sse import OpenStreams
 from aether_protocol.server.store import StoreController
-from aether_protocol.server.workers import WorkerController, hear_offers, no_workers, relay_workers, take_work, waiting
+from aether_protocol.server.workers import WorkerController, hear_offers, look, no_workers, relay_workers, take_work, waiting
 
 _CORS_HEADERS: Final = ["authorization", "content-type", "last-event-id", "idempotency-key"]
 
@@ -71,7 +71,7 @@ def make_app(parts: ServerParts) -> Litestar:
     if parts.administer is not None:
         routes.append(AdministrationController)
     if parts.workers is not None:
-        routes += [WorkerController, relay_workers, take_work, hear_offers, waiting, list_pools, get_pool]
+        routes += [WorkerController, relay_workers, take_work, hear_offers, look, waiting, list_pools, get_pool]
         if parts.artifacts is not None:
             routes.append(ArtifactController)
     else:

@@ -54,9 +54,12 @@ from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.relay.forwarding import Forwarding, place_of
+from aether_protocol.server.relay.peer_questions import PeerAnswers
 from aether_protocol.server.relay.peers import PeerTransport
 from aether_protocol.server.relay.relays import Relays, StoreDirectory
 from aether_protocol.server.relay.spill import Spill
+from aether_protocol.server.relay.whereabouts import Whereabouts
+from aether_protocol.server.relay.whole_fleet import WholeFleet
 from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.server.sse import end_streams
@@ -296,6 +299,15 @@ class ServerHost:
             clock=self.broker.clock,
         )
         self._forwarding = Forwarding(lambda: self.ownership.servers, self._owner)
+        self._fleet = WholeFleet(
+            PeerAnswers(self.broker, self.ownership.row.name, self._metrics),
+            owner=self.ownership.row.owner,
+            servers=lambda: self.ownership.servers,
+            connect=lambda row: PeerTransport(row, self.peer_token),
+            directory=StoreDirectory(self._store),
+            drives=self._drives,
+        )
+        self._whereabouts = Whereabouts(self.broker, self._fleet, self._workers.expected)
 
     def _drives(self, run_id: str) -> bool:
         run = self.engine.driven.find(run_id)
@@ -342,6 +354,7 @@ class ServerHost:
             known_workers=self._workers,
             forwarding=self._forwarding,
             spill=self.spill,
+            fleet=self._fleet,
             is_ready=lambda: self._ready,
             public_url=settings.public_url,
             access=self.access,
@@ -410,7 +423,9 @@ class ServerHost:
             if self._grpc is not None:
                 await self._grpc.close()
             await self._serving
+        await self._whereabouts.close()
         await self._forwarding.close()
+        await self._fleet.close()
         self._socket.close()
         await self._tokens.write_uses()
         if self._metrics_socket is not None:

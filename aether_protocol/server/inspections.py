@@ -10,12 +10,10 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from aether_protocol.adapters.brokers.fleet_view import waiting_of
 from aether_protocol.errors import NotFoundError
 from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import FOR_EVER, NOT_CHANGED, answers, tagged
-from aether_protocol.server.parts import parts_of
-from aether_protocol.server.runs import Asked, Run
+from aether_protocol.server.runs import Asked, Run, waiting_of_run
 from aether_protocol.service.runs.overview import WaitingTask
 from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire.inspections import (
@@ -59,11 +57,13 @@ class InspectionController(Controller):
         reasons: Annotated[int, QueryParameter(ge=0, le=100, description="Failed tasks that come with their logs.")] = 5,
     ) -> dict[str, Any]:
         overview = await client.inspect.overview(run, lines=lines, reasons=reasons)
-        broker = parts_of(state).workers
-        if broker is not None and not overview.row.closed and not overview.waiting:  # else another server drives it
-            waiting = waiting_of(broker, overview.row.run_id)
-            overview = replace(overview, waiting=[WaitingTask(one.path, one.attempt, one.code, one.reason) for one in waiting])
-        return overview_json(overview)
+        if overview.row.closed:
+            return overview_json(overview)
+        found = await waiting_of_run(state, overview.row.run_id)
+        if found.attempts or not found.unreachable:  # else what the store knows has to do
+            waiting = [WaitingTask(one.path, one.attempt, one.code, one.reason) for one in found.attempts]
+            overview = replace(overview, waiting=waiting)
+        return {**overview_json(overview), "unreachable": list(found.unreachable)}
 
     @get(
         "/{run:str}/step",

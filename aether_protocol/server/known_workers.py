@@ -109,6 +109,12 @@ class KnownWorkers:
         self._declare(*self.declared())
         self._broker.fleet.expects = any(self._is_expected(one, now) for one in self._seen)
 
+    def expected(self) -> frozenset[str]:
+        """Return the names of those that may hold attempts and have not shown them here; one that a server brings along has the
+        name of that."""
+        now = _now()
+        return frozenset(one.name for one in self._seen if self._is_expected(one, now))
+
     def _is_expected(self, known: KnownWorker, now: int) -> bool:
         """Whether a worker may hold attempts and has not shown them here. One that no server has heard of for a lease stopped
         its work itself."""

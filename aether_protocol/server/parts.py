@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aether_protocol.server.oidc.provider import OidcProvider
     from aether_protocol.server.relay.forwarding import Forwarding
     from aether_protocol.server.relay.spill import Spill
+    from aether_protocol.server.relay.whole_fleet import WholeFleet
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 SessionMaker = Callable[[str, Mapping[str, str], float], Awaitable[tuple[str, Caller]]]  # of a name, roles and seconds
@@ -45,6 +46,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         workers: the broker that gives attempts to the workers that call in; None: this server takes none.
         forwarding: passes calls on for sessions of other servers; None: there are none.
         spill: takes what other servers offer; None: nothing is taken.
+        fleet: answers for the workers of all servers; None: there are no others.
         known_workers: keeps which workers there are; None: they are not kept.
         access: how callers are known; by default authentication is off, and the server answers this machine alone.
         oidc: where people log in; None: with tokens alone.
@@ -65,6 +67,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     workers: WorkerBroker | None = None
     forwarding: Forwarding | None = None  # type: ignore[name-defined,unused-ignore]
     spill: Spill | None = None  # type: ignore[name-defined,unused-ignore]
+    fleet: WholeFleet | None = None  # type: ignore[name-defined,unused-ignore]
     known_workers: KnownWorkers | None = None
     access: AccessRules = field(default_factory=AccessRules)
     oidc: OidcProvider | None = None  # type: ignore[name-defined,unused-ignore]

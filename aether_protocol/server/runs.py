@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final
 
 from litestar import Controller, Response, delete, get, post
@@ -11,12 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 from msgspec import UNSET, to_builtins
 
-from aether_protocol.adapters.brokers.fleet_view import WaitingAttempt, waiting_of
+from aether_protocol.adapters.brokers.fleet_view import WaitingAttempt
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.expressions.durations import parse_duration
 from aether_protocol.server.access import OPERATOR, VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
+from aether_protocol.server.relay.whole_fleet import WaitingFound
+from aether_protocol.server.worker_calls import fleet_of
 from aether_protocol.service.client import Client
 from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
 from aether_protocol.service.runs.overview import WaitingTask
@@ -126,9 +127,11 @@ class RunController(Controller):
     )
     async def read(self, run: Run, client: Asked, state: State) -> dict[str, Any]:
         row = await client.runs.get(run)
-        waiting = () if row.closed else _waiting_of(state, row.run_id)
+        found = WaitingFound() if row.closed else await waiting_of_run(state, row.run_id)
+        waiting = found.attempts
         shown = [WaitingTask(one.path, one.attempt, one.code, one.reason) for one in waiting[:MOST_WAITING]]
-        return {**row_json(row), "waiting": to_builtins(shown), "waitingCount": len(waiting)}
+        more = {"waiting": to_builtins(shown), "waitingCount": len(waiting), "unreachable": list(found.unreachable)}
+        return {**row_json(row), **more}
 
     @get(
         "/{run:str}/tasks",
@@ -148,9 +151,10 @@ class RunController(Controller):
         report = await client.runs.report(run)
         found = [task for task in report.tasks if not phase or task.phase in phase]
         upto = after + limit
-        waits = {} if report.finished_at is not None else {one.path: one for one in _waiting_of(state, report.run_id)}
+        waiting = WaitingFound() if report.finished_at is not None else await waiting_of_run(state, report.run_id)
+        waits = {one.path: one for one in waiting.attempts}
         shown = [_listed(task, waits.get(task.path)) for task in found[after:upto]]
-        return {"tasks": shown, "next": upto if upto < len(found) else None}
+        return {"tasks": shown, "next": upto if upto < len(found) else None, "unreachable": list(waiting.unreachable)}
 
     @get(
         "/{run:str}/report",
@@ -251,10 +255,10 @@ class RunController(Controller):
         await client.control.delete([run], force=force)
 
 
-def _waiting_of(state: State, run_id: str) -> Sequence[WaitingAttempt]:
-    """What of a run waits for a worker of this server, and why."""
-    broker = parts_of(state).workers
-    return () if broker is None else waiting_of(broker, run_id)
+async def waiting_of_run(state: State, run_id: str) -> WaitingFound:
+    """What of a run waits for a worker, and why, at whichever server it is driven."""
+    parts = parts_of(state)
+    return WaitingFound() if parts.workers is None else await fleet_of(parts).waiting(run_id)
 
 
 def _listed(task: TaskReport, waits: WaitingAttempt | None) -> dict[str, Any]:

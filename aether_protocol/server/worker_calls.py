@@ -6,10 +6,8 @@ Law: an edge reads a message and finds its caller; everything else is here, so t
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from aether_protocol.adapters.brokers.fleet_view import WorkerView, reasons_of, sessions_named, workers_of
 from aether_protocol.adapters.brokers.spilling import TakeRequest
 from aether_protocol.adapters.brokers.workers import WorkerBroker, take_from
 from aether_protocol.diagnostics.suggest import did_you_mean
@@ -28,6 +26,8 @@ from aether_protocol.ports.worker import (
 from aether_protocol.server.access import unknown_caller
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.problems import ApiError
+from aether_protocol.server.relay.peer_questions import PeerAnswers
+from aether_protocol.server.relay.whole_fleet import DrainFound, WholeFleet, WorkersFound
 from aether_protocol.service.access.caller import EVERYWHERE, Caller
 
 if TYPE_CHECKING:
@@ -171,33 +171,36 @@ class WorkerCalls:
         return self._broker
 
 
+def fleet_of(parts: ServerParts) -> WholeFleet:
+    """Return what answers for the workers of all servers, or of the one that there is."""
+    assert parts.workers is not None  # as above
+    metrics = None if parts.metrics is None else parts.metrics.runs
+    return parts.fleet or WholeFleet(PeerAnswers(parts.workers, metrics=metrics))
+
+
 class WorkerSupervision:
-    """What an operator may ask of all workers.
+    """What an operator may ask of all workers, at whichever server they are.
 
     Raises ForbiddenError for an admin of some namespaces alone: workers are shared by all.
     """
 
     def __init__(self, parts: ServerParts, caller: Caller) -> None:
-        assert parts.workers is not None  # as above
         if not caller.may("admin", EVERYWHERE):
             raise ForbiddenError(f"{caller.name} may not look after workers", hint="it needs the role admin in all namespaces")
-        self._broker = parts.workers
+        self._fleet = fleet_of(parts)
 
-    def workers(self) -> list[WorkerView]:
-        """List workers, and what each carries out."""
-        return workers_of(self._broker, self._broker.clock.now())
+    async def workers(self) -> WorkersFound:
+        """List workers, what each carries out, and why attempts wait."""
+        return await self._fleet.workers()
 
-    def reasons(self) -> Mapping[str, int]:
-        """Say why attempts wait, and how many for each reason."""
-        return reasons_of(self._broker)
-
-    def drain(self, worker: str, grace_s: float) -> int:
-        """Give a worker, by its name or session, no more work. Returns how many there are. Raises ApiError (404)."""
-        found = sessions_named(self._broker, worker)
-        if not found:
-            known = sorted({one.worker for one in self._broker.fleet.state.sessions.values()})
-            hint = did_you_mean(worker, known, f"connected: {', '.join(known) or 'none'}")
+    async def drain(self, worker: str, grace_s: float) -> DrainFound:
+        """Give a worker, by its name, no more work. Raises ApiError: 404, or 503 where it may be at a server that is away."""
+        found = await self._fleet.drain(worker, grace_s)
+        if not found.drained:
+            if found.unreachable:
+                away = ", ".join(found.unreachable)
+                detail = f"no worker {worker!r} is connected to the servers that answer; {away} cannot be reached"
+                raise ApiError(503, "server-away", detail, hint="ask again: 'aether server ls' shows which servers there are")
+            hint = did_you_mean(worker, found.known, f"connected: {', '.join(found.known) or 'none'}")
             raise ApiError(404, "worker-unknown", f"no worker {worker!r} is connected", hint=hint)
-        for one in found:
-            self._broker.drain(one, grace_s)
-        return len(found)
+        return found

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from litestar import Controller, Request, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
-from aether_protocol.adapters.brokers.fleet_view import waiting_of
 from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.ports.worker import (
     BeatMessage,
@@ -27,9 +26,11 @@ from aether_protocol.server.answers import answers
 from aether_protocol.server.parts import parts_of
 from aether_protocol.server.problems import ApiError
 from aether_protocol.server.relay.forwarding import FORWARDED
+from aether_protocol.server.relay.peer_questions import LOOK, PeerQuestion
 from aether_protocol.server.relay.peers import BELL, HELLO
+from aether_protocol.server.relay.whole_fleet import WaitingFound
 from aether_protocol.server.runs import Asked
-from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision
+from aether_protocol.server.worker_calls import DRAIN_S, WorkerCalls, WorkerSupervision, fleet_of
 
 _Any = Request[Any, Any, Any]
 _SESSION: Final = answers(problems=(410,))
@@ -83,6 +84,12 @@ async def hear_offers(data: JSONBody[OfferBell], state: State) -> None:
         spill.hear(data)
 
 
+@post(LOOK, opt=PEER, status_code=200, include_in_schema=False)
+async def look(data: JSONBody[PeerQuestion], state: State) -> Response[Any]:
+    """Answer another server for this one alone."""
+    return Response(fleet_of(parts_of(state)).mine.answer(data))
+
+
 class WorkerController(Controller):
     """What workers say, and the answers."""
 
@@ -123,8 +130,8 @@ class WorkerController(Controller):
 
     @get("/", summary="List workers, and what each carries out", opt=ADMIN, responses=answers())
     async def workers(self, request: _Any) -> dict[str, Any]:
-        supervision = _supervision(request)
-        return {"workers": to_builtins(supervision.workers()), "waiting": supervision.reasons()}
+        found: dict[str, Any] = to_builtins(await _supervision(request).workers())
+        return found
 
     @post(
         "/{session:str}/drain",
@@ -134,7 +141,8 @@ class WorkerController(Controller):
         responses=answers(problems=(404,)),
     )
     async def drain(self, session: FromPath[str], data: JSONBody[DrainRequest], request: _Any) -> dict[str, Any]:
-        return {"drained": _supervision(request).drain(session, data.grace_seconds)}
+        found = await _supervision(request).drain(session, data.grace_seconds)
+        return {"drained": found.drained, "unreachable": found.unreachable}
 
 
 @get(
@@ -146,6 +154,5 @@ class WorkerController(Controller):
 )
 async def waiting(run: FromPath[str], state: State, client: Asked) -> dict[str, Any]:
     row = await client.runs.get(run)
-    broker = parts_of(state).workers
-    assert broker is not None  # the route is there only where there is one
-    return {"runId": row.run_id, "waiting": to_builtins(waiting_of(broker, row.run_id))}
+    found = WaitingFound() if row.closed else await fleet_of(parts_of(state)).waiting(row.run_id)
+    return {"runId": row.run_id, "waiting": to_builtins(found.attempts), "unreachable": list(found.unreachable)}

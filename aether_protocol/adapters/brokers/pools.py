@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct, field
 
 from aether_protocol.adapters.brokers.workers import WorkerBroker
-from aether_protocol.fleet.reasons import why_waiting
+from aether_protocol.fleet.reasons import FittingWorkers, WorkDemand, count_fitting, demand_of, reason_of
+from aether_protocol.fleet.sessions import WorkerSession
 from aether_protocol.fleet.work import TASKS
 
 DEFAULT: Final = "default"  # the workers without a pool
@@ -38,37 +40,59 @@ class WorkerPool(Struct, rename="camel", kw_only=True):
     reasons: dict[str, int] = field(default_factory=dict)
 
 
+class PoolWaiting(Struct, rename="camel", frozen=True):
+    """So many attempts wait for a pool with the demand that the first of them has; `here`: the workers of this server beside
+    it."""
+
+    pool: str
+    count: int
+    demand: WorkDemand
+    here: FittingWorkers
+
+
+class SeenPools(Struct, rename="camel"):
+    """The pools of a server, and what waits for them with a reason that all servers are to be asked for."""
+
+    pools: list[WorkerPool]
+    waiting: list[PoolWaiting]
+
+
 def pools_of(broker: WorkerBroker) -> list[WorkerPool]:
     """Return all pools that have workers or for which something waits. Costs the number of workers and of classes of waiting
     attempts."""
+    seen = seen_pools(broker)
+    add_reasons(seen.pools, ((one.pool, reason_of(one.demand, [one.here]).code, one.count) for one in seen.waiting))
+    return seen.pools
+
+
+def add_reasons(pools: Iterable[WorkerPool], reasons: Iterable[tuple[str, str, int]]) -> None:
+    """Count in pools why attempts wait: the name of the pool, the reason, and how many."""
+    named = {one.name: one.reasons for one in pools}
+    for pool, code, count in reasons:
+        named[pool][code] = named[pool].get(code, 0) + count
+
+
+def seen_pools(broker: WorkerBroker) -> SeenPools:
+    """Return the pools of this server, for another one."""
     pools: dict[str, WorkerPool] = {}
 
     def pool(name: str) -> WorkerPool:
         return pools.setdefault(name, WorkerPool(name=name or DEFAULT))
 
-    now = broker.clock.now()
-    waiting = broker.fleet.state.waiting
+    state, found = broker.fleet.state, list[PoolWaiting]()
+    now, waiting = broker.clock.now(), state.waiting
     for session in waiting.sessions.values():
-        one = pool(session.pool)
-        one.workers += 1
-        one.states[session.state] = one.states.get(session.state, 0) + 1
-        one.running += session.used.get(TASKS, 0)
-        one.free += session.free if session.state == "active" else 0
-        for kind, total in session.slots.items():
-            slots = one.slots.setdefault(kind, PoolSlots())
-            slots.total += total
-            slots.used += session.used.get(kind, 0)
+        if not session.via:  # a server: its workers are counted there
+            _add_session(pool(session.pool), session)
     for group in waiting.classes.values():
         count = len(group.queue)
         first = next(iter(group.queue), None) if count else None
         if first is None:
             continue
-        one = pool(group.need.pool)
-        reason = why_waiting(broker.fleet.state, first.ref)
+        one, demand = pool(group.need.pool), demand_of(first)
         one.waiting += count
         one.oldest_seconds = max(one.oldest_seconds, (now - first.at) / _SECOND)
-        code = reason.code if reason is not None else "not-asked"
-        one.reasons[code] = one.reasons.get(code, 0) + count
+        found.append(PoolWaiting(one.name, count, demand, count_fitting(state, demand)))
     for why, works in (("refused", waiting.delayed.values()), ("earlier-attempt", waiting.behind.values())):
         for work in works:
             one = pool(work.need.pool)
@@ -76,4 +100,33 @@ def pools_of(broker: WorkerBroker) -> list[WorkerPool]:
             one.reasons[why] = one.reasons.get(why, 0) + 1
     for one in pools.values():
         one.wanted = one.running + one.waiting
-    return sorted(pools.values(), key=lambda one: one.name)
+    return SeenPools(sorted(pools.values(), key=lambda one: one.name), found)
+
+
+def _add_session(pool: WorkerPool, session: WorkerSession) -> None:
+    pool.workers += 1
+    pool.states[session.state] = pool.states.get(session.state, 0) + 1
+    pool.running += session.used.get(TASKS, 0)
+    pool.free += session.free if session.state == "active" else 0
+    for kind, total in session.slots.items():
+        slots = pool.slots.setdefault(kind, PoolSlots())
+        slots.total += total
+        slots.used += session.used.get(kind, 0)
+
+
+def added(pools: Iterable[WorkerPool]) -> list[WorkerPool]:
+    """Return the pools of several servers as one, by name."""
+    found: dict[str, WorkerPool] = {}
+    for other in pools:
+        one = found.setdefault(other.name, WorkerPool(name=other.name))
+        for name in ("waiting", "running", "free", "wanted", "workers"):
+            setattr(one, name, getattr(one, name) + getattr(other, name))
+        one.oldest_seconds = max(one.oldest_seconds, other.oldest_seconds)
+        for counts, more in ((one.states, other.states), (one.reasons, other.reasons)):
+            for key, count in more.items():
+                counts[key] = counts.get(key, 0) + count
+        for kind, slots in other.slots.items():
+            sum_ = one.slots.setdefault(kind, PoolSlots())
+            sum_.total += slots.total
+            sum_.used += slots.used
+    return sorted(found.values(), key=lambda one: one.name)

@@ -118,6 +118,8 @@ class WorkerBroker:
         self.watchers: list[Callable[[c.Command, int], None]] = []  # called with what the fleet orders, and when
         self.log_drops: list[Callable[[int], None]] = []  # called with how many bytes of logs a worker has dropped
         self.spill: Callable[[], None] | None = None  # called where attempts wait for a worker
+        self.sought: Callable[[Sequence[AttemptRef]], None] | None = None  # called with attempts that may be at another server
+        self.nowhere: set[AttemptRef] = set()  # those that were found to be at no worker of any
         self.variants = ExecutorVariants()
         self._logs = WorkerLogs(clock, self.tokens, self._secrets)
         self._results = WorkerResults(clock, self.tokens, artifacts)
@@ -152,7 +154,12 @@ class WorkerBroker:
         self._send(e.Released(self.clock.now(), refs))
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
-        return cast("Mapping[AttemptRef, Holding]", self.fleet.held(refs, self.clock.now()))
+        nowhere = {ref for ref in refs if ref in self.nowhere}
+        self.nowhere -= nowhere
+        found = self.fleet.held(refs, self.clock.now(), nowhere)
+        if self.sought is not None and (left := [ref for ref in refs if ref not in found]):
+            self.sought(left)
+        return cast("Mapping[AttemptRef, Holding]", found)
 
     async def close(self) -> None:
         """Answer all polls, and those that still come. Attempts live on at their workers, and are taken over by the next

@@ -86,6 +86,12 @@ def warn(text: str, *hints: str | None) -> None:
     _labelled("warning: ", "yellow", text, hints)
 
 
+def warn_unreachable(servers: Iterable[str], what: str) -> None:
+    """Servers of a store that did not answer the one that was asked; `what` follows from it."""
+    if away := ", ".join(servers):
+        warn(f"no answer from {away}: {what}", "'aether server ls' shows which servers there are")
+
+
 def error(text: str, *hints: str | None) -> None:
     """Why a command failed, and what can be done about it."""
     _labelled("error: ", "red", text, hints)

@@ -9,7 +9,7 @@ from aether_protocol.errors import ForbiddenError, UsageError
 from aether_protocol.ports.grpc import aether_pb2 as pb
 from aether_protocol.server.grpc.callers import GrpcCall
 from aether_protocol.server.grpc.clients import status_of
-from aether_protocol.server.worker_calls import DRAIN_S
+from aether_protocol.server.worker_calls import DRAIN_S, fleet_of
 from aether_protocol.service.access.caller import EVERYWHERE
 from aether_protocol.service.wire.runs import RunFilter, cursor
 from aether_protocol.views.workflow_states import STATES, state_of
@@ -44,28 +44,34 @@ def _phases_of(state: int) -> tuple[str, ...]:
 
 
 async def get_metrics(call: GrpcCall, request: Any) -> Any:
-    """Say what this server has counted since its start. Raises ForbiddenError for a caller of some namespaces alone."""
+    """Say what the servers of the store have counted since each began; `text` is of this one alone.
+
+    Raises ForbiddenError for a caller of some namespaces alone.
+    """
     if not call.caller.may("viewer", EVERYWHERE):
         hint = "aether token create --name NAME --kind service --role viewer --all-namespaces"
         raise ForbiddenError("metrics speak of all namespaces", hint=hint)
-    broker, metrics = call.parts.workers, call.parts.metrics
-    made = pb.GetMetricsResponse(workers=0 if broker is None else len(broker.fleet.state.sessions))
-    if metrics is not None:
-        made.text = metrics.runs.text().decode()
-        made.active_workflows = metrics.runs.open_count()
-        counts = dict.fromkeys(STATES, 0)
-        for phase, count in metrics.runs.ended_counts().items():
-            counts[state_of(phase)] += count
-        made.completed_workflows = counts["COMPLETED"]
-        made.failed_workflows = counts["FAILED"]
-        made.cancelled_workflows = counts["CANCELLED"]
-    return made
+    metrics, fleet = call.parts.metrics, fleet_of(call.parts)
+    found = await fleet.counts()
+    counts = dict.fromkeys(STATES, 0)
+    for phase, count in found.ended.items():
+        counts[state_of(phase)] += count
+    return pb.GetMetricsResponse(
+        workers=found.workers,
+        active_workflows=found.open,
+        completed_workflows=counts["COMPLETED"],
+        failed_workflows=counts["FAILED"],
+        cancelled_workflows=counts["CANCELLED"],
+        text="" if metrics is None else metrics.runs.text().decode(),
+        unreachable=found.unreachable,
+    )
 
 
 async def list_workers(call: GrpcCall, request: Any) -> Any:
     """List workers, and what each carries out. Raises ForbiddenError."""
-    listed = pb.ListWorkersResponse()
-    for one in call.supervision.workers():
+    found = await call.supervision.workers()
+    listed = pb.ListWorkersResponse(unreachable=found.unreachable)
+    for one in found.workers:
         listed.workers.add(
             name=one.name,
             session=one.session,
@@ -76,6 +82,7 @@ async def list_workers(call: GrpcCall, request: Any) -> Any:
             used=dict(one.used),
             state=one.state,
             seen_seconds_ago=one.seen_seconds_ago,
+            server=one.server,
             running=[
                 pb.RunningTask(
                     workflow_id=task.run_id,
@@ -91,6 +98,7 @@ async def list_workers(call: GrpcCall, request: Any) -> Any:
 
 
 async def drain_worker(call: GrpcCall, request: Any) -> Any:
-    """Give a worker no more work. Raises ApiError (404), ForbiddenError."""
+    """Give a worker no more work. Raises ApiError (404, 503), ForbiddenError."""
     grace_s = request.grace_ms / 1000 if request.grace_ms else DRAIN_S
-    return pb.DrainWorkerResponse(drained=call.supervision.drain(request.worker, grace_s))
+    found = await call.supervision.drain(request.worker, grace_s)
+    return pb.DrainWorkerResponse(drained=found.drained, unreachable=found.unreachable)

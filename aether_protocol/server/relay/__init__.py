@@ -6,6 +6,9 @@ the other's runs, beats for them, and passes on what they report, unchanged and 
 at their worker until the driving server has acknowledged them. So the fleet of the driving server finds the attempts as those
 of any worker that comes back, and stops, deaths, results and logs go the way that they always go.
 
+`whole_fleet` asks all servers about their workers and what waits for them (`peer_questions`), so that each answers operators
+for the whole installation; `whereabouts` asks them for attempts of runs that came from another server.
+
 `relays` finds out which deliveries are of whose runs, keeps a `link` to each of these servers, and stops what this server
 cannot vouch for any longer. `peers` is the way over HTTP.
 

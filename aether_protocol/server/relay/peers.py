@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
@@ -15,6 +15,7 @@ from aether_protocol.assembly.server_urls import check_server_url, is_loopback, 
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import ServerRow
 from aether_protocol.ports.worker import Hello, Orders, Welcome
+from aether_protocol.server.relay.peer_questions import LOOK, PeerQuestion
 from aether_protocol.service.process_identity import is_elsewhere
 from aether_protocol.worker.http import HttpTransport
 from aether_protocol.worker.transport import TransportError
@@ -22,6 +23,7 @@ from aether_protocol.worker.transport import TransportError
 HELLO: Final = "/v1/peers/workers"
 BELL: Final = "/v1/peers/offers"
 BELL_S: Final = 2.0
+_Answer = TypeVar("_Answer")
 _QUIET_S: Final = 30.0  # without a byte of an artifact
 _BLOCK: Final = 2**20
 _PASSED: Final = frozenset(  # headers of answers
@@ -62,6 +64,10 @@ class PeerTransport(HttpTransport):
 
     async def take(self, session: str, request: TakeRequest) -> Orders:
         return await self._post(f"{HELLO}/{session}/take", request, Orders)
+
+    async def look(self, question: PeerQuestion, shape: type[_Answer]) -> _Answer:
+        """Ask about its workers; the caller says for how long. Raises TransportError, RefusedError."""
+        return await self._post(LOOK, question, shape)
 
     async def ring(self, bell: OfferBell) -> None:
         """Say what waits here. Raises TransportError, RefusedError."""

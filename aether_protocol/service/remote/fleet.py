@@ -1,4 +1,4 @@
-"""The workers of a server, for operators."""
+"""The workers of the servers of a store, for operators."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ DRAIN_S = 600.0  # how long the attempts of a drained worker may continue
 class _WorkersBody(Struct):
     workers: list[dict[str, Any]]
     waiting: dict[str, int]
+    unreachable: list[str] = []
 
 
 class _DrainedBody(Struct):
     drained: int
+    unreachable: list[str] = []
 
 
 class _ServersBody(Struct):
@@ -26,7 +28,7 @@ class _ServersBody(Struct):
 
 
 class RemoteFleet:
-    """Look after the workers of a server, and see which servers there are. A store has no workers of its own, so
+    """Look after the workers, and see which servers there are. A store has no workers of its own, so
     `service.client.Client` does not have this.
 
     Args:
@@ -37,7 +39,8 @@ class RemoteFleet:
         self._calls = calls
 
     async def workers(self) -> dict[str, Any]:
-        """Give `workers`, each with what it carries out, and `waiting`: how many attempts wait, by the reason.
+        """Give `workers`, those of all servers of its store, each with what it carries out; `waiting`: how many attempts wait,
+        by the reason; and `unreachable`: the servers that did not answer.
 
         Raises:
             ForbiddenError: the caller is not an admin of all namespaces.
@@ -54,8 +57,9 @@ class RemoteFleet:
         found: dict[str, Any] = to_builtins(await self._calls.get(path_of("servers"), _ServersBody))
         return found
 
-    async def drain(self, name: str, grace_s: float = DRAIN_S) -> int:
-        """Give the workers of that name no more work; how many there are.
+    async def drain(self, name: str, grace_s: float = DRAIN_S) -> dict[str, Any]:
+        """Give the workers of that name no more work, at whichever server of its store they are: `drained` is how many there
+        are, `unreachable` the servers that did not answer.
 
         Args:
             name: of the worker.
@@ -63,7 +67,9 @@ class RemoteFleet:
 
         Raises:
             UsageError: there is none.
+            PortError: there is none at the servers that answer.
         """
         body = {"graceSeconds": grace_s}
         _, done = await self._calls.send("POST", path_of("workers", name, "drain"), body, _DrainedBody)
-        return done.drained
+        found: dict[str, Any] = to_builtins(done)
+        return found

@@ -38,7 +38,7 @@ class RunOverview(Struct, frozen=True):
     """What people look at first.
 
     `report` is a report without what went well, where that is long; `reasons` are the first tasks that went wrong, `more` the
-    number of the others; `owner` drives the run now.
+    number of the others; `owner` drives the run now; `unreachable`: servers that did not answer why tasks wait.
     """
 
     row: RunSummary
@@ -48,6 +48,7 @@ class RunOverview(Struct, frozen=True):
     more: int
     owner: str | None
     waiting: Sequence[WaitingTask] = ()
+    unreachable: Sequence[str] = ()
 
 
 class RunStep(Struct, frozen=True):

@@ -42,13 +42,16 @@ class OverviewBody(Struct):
     more: int
     owner: Annotated[str | None, Meta(description="Which engine drives the run now.")]
     waiting: Annotated[list[WaitingTask], Meta(description="Attempts that no worker has yet, and why.")] = []
+    unreachable: Annotated[list[str], Meta(description="Servers that did not answer why.")] = []
 
 
 class ReadRunBody(RunBody, rename="camel"):
-    """A run, and of at most 100 of the attempts that wait for a worker of this server why; `waitingCount`: how many wait."""
+    """A run, and of at most 100 of the attempts that wait for a worker why; `waitingCount`: how many wait; `unreachable`:
+    servers that did not answer why."""
 
     waiting: list[WaitingTask] = []
     waiting_count: int = 0
+    unreachable: list[str] = []
 
 
 class StepBody(Struct):
@@ -191,7 +194,7 @@ def read_overview(body: OverviewBody) -> RunOverview:
     """Give the overview that a body was made of."""
     reasons = [FailedTask(to_builtins(one.task), [read_log(line) for line in one.logs]) for one in body.reasons]
     overview = RunOverview(read_row(body.run), body.report, body.parameters, reasons, body.more, body.owner)
-    return replace(overview, waiting=tuple(body.waiting))
+    return replace(overview, waiting=tuple(body.waiting), unreachable=tuple(body.unreachable))
 
 
 def read_step(body: StepBody) -> RunStep:

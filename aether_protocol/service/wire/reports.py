@@ -103,10 +103,12 @@ class ReportBody(Struct, rename="camel", omit_defaults=True):
 
 
 class TaskPage(Struct):
-    """The task runs of a run, in document order. `next` is the `after` that follows; null at the end."""
+    """The task runs of a run, in document order. `next` is the `after` that follows; null at the end. `unreachable`: servers
+    that did not answer why tasks wait."""
 
     tasks: list[ListedTaskBody]
     next: int | None = field(default=None)
+    unreachable: list[str] = field(default_factory=list)
 
 
 def read_report(body: ReportBody) -> Report:

@@ -185,10 +185,10 @@ def test_pools_say_what_waits_and_what_is_free() -> None:
         served = ServerMetrics(RunMetrics(), broker)
         app = make_app(ServerParts(workers=broker, metrics=served))
         async with AsyncTestClient(app, base_url="http://127.0.0.1") as client:
-            assert (await client.get("/v1/pools")).json() == []
+            assert (await client.get("/v1/pools")).json() == {"pools": [], "unreachable": []}
             await broker.dispatch([work(number, "noop") for number in range(3)])
             clock.advance(clock.now() + 5 * SECOND)
-            (pool,) = (await client.get("/v1/pools")).json()
+            (pool,) = (await client.get("/v1/pools")).json()["pools"]
             assert (pool["name"], pool["waiting"], pool["oldestSeconds"], pool["wanted"]) == ("default", 3, 5.0, 3)
             assert pool["reasons"] == {"no-workers": 3}
             hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="noop")], slots={"tasks": 2})

@@ -66,8 +66,10 @@ def show(options: ShowOptions) -> int:
         return FINE
     from aether_protocol.assembly.store_urls import is_server_url
     from aether_protocol.cli.render.history import show_reasons, show_run, show_waiting
+    from aether_protocol.cli.terminal.messages import warn_unreachable
 
     found = ask(options.store, lambda client: client.inspect.overview(options.run, lines=MAX_LINES))
+    warn_unreachable(found.unreachable, "why tasks wait there is not known")
     show_run(found.row, found.report, found.parameters, found.owner)
     show_waiting(found.waiting, of_store=not is_server_url(options.store))
     show_reasons([(one.task, one.logs) for one in found.reasons], found.more)

@@ -16,7 +16,7 @@ from aether_protocol.cli.working import WorkerOptions, work
 
 SECTIONS = {
     "Look after workers": {
-        "ls": ("ls", "List the workers of a server."),
+        "ls": ("ls", "List the workers of all servers of a store."),
         "drain": ("drain", "Give a worker no more work."),
     },
 }

@@ -12,6 +12,7 @@ from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import ServerOptions, TextOrJson, ToOption, named_server
 from aether_protocol.cli.stored import ask_server
+from aether_protocol.cli.terminal.messages import warn_unreachable
 from aether_protocol.cli.value_types import Number
 
 EPILOG = """\b
@@ -34,12 +35,14 @@ class DrainOptions(Struct, frozen=True, kw_only=True):
 
 @command_with(DrainOptions, "drain", epilog=EPILOG)
 def command(options: DrainOptions) -> int:
-    """Give the worker NAME no more work; it ends by itself once what it carries out has ended."""
+    """Give the worker NAME no more work, at whichever server of the store it is; it ends by itself once what it carries out has
+    ended."""
     asked = options.server
     done = ask_server(named_server(asked.server), lambda client: client.fleet.drain(options.name, options.grace), asked.token)
+    warn_unreachable(done["unreachable"], "a worker of that name there may get more work")
     if options.output == "json":
-        click.echo(json.dumps({"drained": done}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(done, indent=2, ensure_ascii=False))
         return FINE
-    several = "" if done == 1 else f" ({done} of that name)"
+    several = "" if done["drained"] == 1 else f" ({done['drained']} of that name)"
     click.echo(f"{options.name} is being drained{several}")
     return FINE
