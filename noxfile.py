@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +48,21 @@ def use(session: nox.Session, command: str, *arguments: str) -> None:
     session.run(str(tools() / command), *arguments, external=True, env={"PATH": path})
 
 
+def side_by_side(session: nox.Session, commands: Iterable[tuple[str, ...]]) -> None:
+    """Run commands of the shared environment, as many at once as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for running in [pool.submit(use, session, *command) for command in commands]:
+            running.result()
+
+
+def folders_of_cases() -> list[Path]:
+    """The folders of conformance cases, the one with the most text first: it takes longest."""
+    sizes = {
+        folder: sum(file.stat().st_size for file in folder.rglob("*.yaml")) for folder in Path("tests/conformance").iterdir()
+    }
+    return sorted((folder for folder, size in sizes.items() if size), key=lambda folder: -sizes[folder])
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style."""
@@ -69,7 +86,7 @@ def cases(session: nox.Session) -> None:
     """The conformance cases, every rule covered, then on every tier with the engine lost everywhere; and the reference
     documents where they are at hand."""
     use(session, "aether", "test", "tests/conformance", "--coverage-of-rules")
-    use(session, "aether", "test", "tests/conformance", "--crash-everywhere")
+    side_by_side(session, [("aether", "test", str(folder), "--crash-everywhere") for folder in folders_of_cases()])
     if REFERENCE.exists():
         use(session, "aether", "test", str(REFERENCE))
     else:
