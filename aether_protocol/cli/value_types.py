@@ -6,6 +6,7 @@ Law: every refusal names the value and says what would do, in the same words wha
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,9 @@ from aether_protocol.expressions.json_copy import is_whole
 if TYPE_CHECKING:
     _TextType = click.ParamType[str]
     _NumberType = click.ParamType[float]
+    _PatternType = click.ParamType[re.Pattern[str]]
 else:  # click has only lately made it generic
-    _TextType = _NumberType = click.ParamType
+    _TextType = _NumberType = _PatternType = click.ParamType
 
 
 class WrongUsageError(click.UsageError):
@@ -50,6 +52,23 @@ class Text(_TextType):
             return os.fsencode(value).decode("utf-8")
         except UnicodeError:
             self.fail(f"{value!a} is not UTF-8 text", param, ctx)
+
+
+class Pattern(_PatternType):
+    """A regular expression."""
+
+    name = "pattern"
+
+    def convert(
+        self, value: str | re.Pattern[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> re.Pattern[str]:
+        if not isinstance(value, str):
+            return value
+        try:
+            return re.compile(value)
+        except re.error as error:
+            hint = f"a backslash before {' '.join('.*+?()[|')} means the character itself"
+            raise BadValueError(f"{value!r} is not a regular expression: {error}", hint, ctx=ctx, param=param) from None
 
 
 class OneOf(_TextType):

@@ -8,6 +8,6 @@ Modules by role:
 
     words           text, phases, phase_changes, workflow_states
     a run           report, summary, diff, forecast, spans
-    as it goes      event_feed, run_mirror
+    as it goes      event_feed, run_mirror, timeline
     without a run   preview, graph
 """

@@ -34,6 +34,24 @@ def test_attempts_are_told_apart(cli: Cli, tmp_path: Path) -> None:
     assert [piece["attempt"] for piece in cli("logs", "r1", "--output", "json").lines] == [1, 2]
 
 
+def test_lines_are_chosen_by_time_attempt_and_text(cli: Cli, tmp_path: Path) -> None:
+    retry = ", retry: {limit: 1, expression: \"phase == 'Failed'\", backoff: {duration: 0s}}"
+    path = workflow(tmp_path, script("a", "for n in 1 2 3 4 5; do echo line $n; done; echo error 7 >&2; exit 1", retry))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    assert cli("logs", "r1", "a", "--tail", "2", "--stream", "stdout").out == "#2 | line 4\n#2 | line 5\n"
+    assert cli("logs", "r1", "a", "--attempt", "1", "--grep", "line [24]").out == "line 2\nline 4\n"
+    assert cli("logs", "r1", "a", "--grep", "e", "--attempt", "1", "--stream", "stdout", "--tail", "1").out == "line 5\n"
+    assert len(cli("logs", "r1", "--tail", "3").out.splitlines()) == 3
+    assert cli("logs", "r1", "--tail", "0").out == ""
+    assert cli("logs", "r1", "a", "--grep", "error", "--timestamps").out.count(" UTC  ") == 2
+    assert cli("logs", "r1", "--since", "1h").out == cli("logs", "r1").out != ""
+    assert cli("logs", "r1", "--until", "1h").out == cli("logs", "r1", "--since", "2200-01-01").out == ""
+    assert {one["attempt"] for one in cli("logs", "r1", "-o", "json", "--attempt", "2").lines} == {2}
+    assert [one["text"] for one in cli("logs", "r1", "-o", "json", "--grep", "error", "--tail", "1").lines] == ["error 7\n"]
+    wrong = cli("logs", "r1", "--grep", "(")
+    assert (wrong.code, "is not a regular expression" in wrong.err) == (2, True)
+
+
 def test_the_logs_of_a_container_name_its_tasks(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, script("a", "echo one"), script("b", "echo two", ", dependencies: [a]"))
     assert cli("run", path, "--quiet", "--run-id", "r1").code == 0

@@ -62,6 +62,48 @@ def test_what_a_retry_kept_is_told(cli: Cli, tmp_path: Path) -> None:
     assert (created["kind"], created["retryOf"]) == ("RunCreated", "r1")
 
 
+def test_one_task_is_shown_with_its_attempts_and_the_end_of_its_log(cli: Cli, tmp_path: Path) -> None:
+    retry = ", inputs: {parameters: [{name: x, value: 7}]}, retry: {limit: 1, expression: 'true', backoff: {duration: 1ms}}"
+    flaky = task("flaky", "script", "{runtime: sh, source: 'echo try; touch kept; echo no luck >&2; exit 5'}", retry)
+    path = workflow(tmp_path, flaky, task("later", "noop", more=", dependencies: [flaky]"), task("ask", "await"))
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 7
+    shown = cli("show", "r1", "flaky").out
+    assert shown.splitlines()[0] == "✗ Failed  main.flaky"
+    assert shown.count("exit code 5: no luck") == 1, "a reason is said once"
+    for text in ("  x: 7", "attempts:", "#1  ✗ Failed", "#2  ✗ Failed", "code 5", "  | try", "retries:     1", "workspace:"):
+        assert text in shown
+    asked = cli("show", "r1", "ask", "-o", "json").json
+    assert (asked["phase"], asked["waits"]) == ("Suspended", "for an answer: 'aether resume' gives it")
+    assert [attempt["number"] for attempt in asked["attempts"]] == [1]
+    assert "of 2 tasks succeeded so far" in cli("show", "r1", "main").out
+    assert cli("show", "r1", "later").out.startswith("· Created  main.later")
+    assert cli("show", "r1", "nothing").code == 2
+    assert cli("show", "r1", "flaky", "--timeline").code == 2
+
+
+def test_a_timeline_has_a_line_for_each_task_and_fits(cli: Cli, tmp_path: Path) -> None:
+    retry = ", retry: {limit: 1, expression: 'true', backoff: {duration: 300ms}}"
+    path = workflow(
+        tmp_path, task("first", "script", "{runtime: sh, source: 'sleep 0.3'}"),
+        task("then", "script", "{runtime: sh, source: 'sleep 0.1; exit 1'}", f", dependencies: [first]{retry}"),
+    )
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    head, main, first, then, legend = cli("show", "r1", "--timeline").out.splitlines()
+    assert " UTC to " in head
+    assert "─" in main
+    assert first.index("█") < then.index("█")
+    assert "~" in then, "it waited for its retry"
+    assert "waits for a retry" in legend
+    told = cli("show", "r1", "--timeline", "-o", "json").json["tasks"]
+    assert [one["path"] for one in told] == ["main", "main.first", "main.then"]
+    assert [stretch["phase"] for stretch in told[1]["stretches"]][-2:] == ["Running", "Succeeded"]
+    for columns in ("40", "80", "200"):
+        terminal = Terminal("show", "r1", "--timeline", cwd=tmp_path, COLUMNS=columns, NO_COLOR="1",
+                            AETHER_STORE=f"sqlite:{tmp_path}/.aether/aether.db")
+        assert terminal.end() == 0
+        assert max(map(len, terminal.shown.splitlines()[1:-1])) <= int(columns)
+
+
 def test_who_waits_for_an_answer_is_told_and_how_to_give_it(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, task("ask", "await", "{message: may we?}"))
     assert cli("run", path, "--quiet", "--run-id", "r1").code == 7

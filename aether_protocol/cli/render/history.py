@@ -6,13 +6,13 @@ Law: reads the JSON form of reports and rows of the store, nothing else; what ta
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from aether_protocol.cli.render.logs import tail_lines
-from aether_protocol.cli.render.report import show_report
+from aether_protocol.cli.render.report import is_said_by, show_report
 from aether_protocol.cli.render.runs import sleep_text
 from aether_protocol.cli.render.times import here
 from aether_protocol.expressions.values import Json
@@ -28,8 +28,15 @@ TAIL_LINES = 8
 WAITING_LINES = 20
 
 
-def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[str, Json], owner: str | None) -> None:
-    """The run's head and its report."""
+def show_run(
+    row: RunSummary,
+    report: Mapping[str, Json],
+    parameters: Mapping[str, Json],
+    owner: str | None,
+    *,
+    elsewhere: Collection[str] = (),
+) -> None:
+    """The run's head and its report; of the tasks `elsewhere` what went wrong follows, by `show_reasons`."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner, report.get("configuration")):
         click.echo(f"  {name + ':' if name else '':<12} {text}")
@@ -37,7 +44,7 @@ def show_run(row: RunSummary, report: Mapping[str, Json], parameters: Mapping[st
         click.echo("parameters:")
         for key, value in parameters.items():
             click.echo(f"  {printable(key)}: {as_value(value)}")
-    show_report(report)
+    show_report(report, elsewhere)
     if not row.closed:
         for task in report["tasks"]:
             if task["phase"] == "Suspended" and task["templateType"] == "task":
@@ -55,12 +62,12 @@ def show_waiting(waiting: Sequence[WaitingTask], *, of_store: bool) -> None:
         click.echo("(this is what the store knows; 'aether show --server URL' says more)")
 
 
-def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int) -> None:
-    """Why it did not succeed: the tasks that went wrong, each with its message and the end of its log; `more` of them are not
-    shown."""
+def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]], more: int, *, said: str = "") -> None:
+    """Why it did not succeed: the tasks that went wrong, each with its message, unless the run `said` that, and the end of its
+    log; `more` of them are not shown."""
     for task, lines in reasons:
         click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
-        if task["message"]:
+        if task["message"] and not is_said_by(task["message"], said):
             click.echo(f"  {one_line(task['message'], 500)}")
         for line in tail_lines(lines, TAIL_LINES):
             click.echo(f"  | {printable(line)}")

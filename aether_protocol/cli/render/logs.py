@@ -6,6 +6,7 @@ characters never reach the terminal.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -20,13 +21,20 @@ NOTE = "note"  # the stream of what the store says itself
 
 class LogPrinter:
     """Prints pieces as lines on standard output: each with the task's path where `paths` says so, and with the number of the
-    attempt where it is not the first. With `times` it begins with the time at which its end was written."""
+    attempt where it is not the first. With `times` it begins with the time at which its end was written. `only`: only lines in
+    which that is found."""
 
-    def __init__(self, *, paths: bool, times: bool = False) -> None:
+    def __init__(self, *, paths: bool, times: bool = False, only: re.Pattern[str] | None = None) -> None:
         self.paths = paths
         self.times = times
+        self.only = only
+        self.kept: deque[tuple[str, bool]] | None = None
         self.at = 0  # of the last piece
         self.partial: dict[tuple[str, int, str], list[str]] = {}  # of lines that have not ended
+
+    def keep(self, count: int) -> None:
+        """Print only the last lines, at the end."""
+        self.kept = deque(maxlen=count)
 
     def take(self, piece: LogLine) -> None:
         key = (piece.path, piece.attempt, piece.stream)
@@ -52,16 +60,26 @@ class LogPrinter:
         for key, rest in self.partial.items():
             self._print(key, "".join(rest))
         self.partial.clear()
+        for text, is_note in self.kept or ():
+            self._write(text, is_note)
 
     def _print(self, key: tuple[str, int, str], line: str) -> None:
         path, attempt, stream = key
+        if self.only is not None and stream != NOTE and not self.only.search(line):
+            return
         marks = [printable(path)] if self.paths else []
         if attempt > 1:
             marks.append(f"#{attempt}")
         text = f"{''.join(marks)} | {printable(line)}" if marks else printable(line)
         if self.times:
             text = f"{here(self.at, timespec='milliseconds')}  {text}"
-        if stream == NOTE:
+        if self.kept is None:
+            self._write(text, stream == NOTE)
+        else:
+            self.kept.append((text, stream == NOTE))
+
+    def _write(self, text: str, is_note: bool) -> None:
+        if is_note:
             click.secho(text, fg="yellow", err=True)
         else:
             click.echo(text)

@@ -6,7 +6,7 @@ what JSON does not hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -39,17 +39,18 @@ def print_report(report: Report, waiting: Sequence[WaitingTask] = ()) -> None:
     click.echo(pretty(told))
 
 
-def show_report(report: Mapping[str, Json]) -> None:
-    """On standard output: how it ended, the tasks, the outputs."""
+def show_report(report: Mapping[str, Json], elsewhere: Collection[str] = ()) -> None:
+    """On standard output: how it ended, the tasks, the outputs. What went wrong is said once: of the tasks `elsewhere` there,
+    of one whose message is the run's with that, of others in their lines."""
     phase = report["phase"]
     click.secho(f"{mark(phase)} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
     tail = f" in {duration(report['durationSeconds'])}" if report.get("durationSeconds") is not None else ""
     click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {_progress(report)}")
     if report["message"]:
-        click.echo(f"  {one_line(report['message'])}")
+        click.echo(f"  {one_line(report['message'], 500)}")
     if report.get("traceId"):
         click.echo(f"  trace {one_line(report['traceId'])}")
-    _tasks(report)
+    _tasks(report, elsewhere)
     for hook in report["hooks"]:
         if hook["phase"] not in FINE_PHASES:
             _line(1, f"hook {hook['hook']}", hook)
@@ -75,7 +76,12 @@ def _progress(report: Mapping[str, Json]) -> str:
     return f"{ended}/{known} tasks"
 
 
-def _tasks(report: Mapping[str, Json]) -> None:
+def is_said_by(message: str, by: str) -> bool:
+    """Whether a task's message is the end of the run's, which is shown before."""
+    return bool(by) and by.endswith(message)
+
+
+def _tasks(report: Mapping[str, Json], elsewhere: Collection[str]) -> None:
     tasks, not_run = report["tasks"], report["notRun"]
     left = report.get("leftOut") or {"tasks": 0, "notRun": 0}  # of an excerpt
     listed = tasks
@@ -84,7 +90,9 @@ def _tasks(report: Mapping[str, Json]) -> None:
     reasons = [task["message"] for task in listed if task["templateType"] == "task" and task["message"]]
     for task in listed:
         item = f" {task['item']}" if task.get("item") else ""
-        _line(task["depth"] + 1, task["path"].rpartition(".")[2] + item, task, reasons)
+        is_said = task["path"] in elsewhere or is_said_by(task["message"], report["message"])
+        shown = {**task, "message": ""} if is_said else task
+        _line(task["depth"] + 1, task["path"].rpartition(".")[2] + item, shown, reasons)
     more = left["tasks"] + len(tasks) - len(listed)
     if more:
         click.echo(f"  ({counted(more, 'more task')}; -o json has them all)")

@@ -4,7 +4,7 @@ Modules by role:
 
     start and steer      run, resume, cancel, retry, wait, there
     lists                ls, workflow
-    one run              show, status, logs, events
+    one run              show, look, status, logs, events
     past and difference  replay, diff
     seen live            watch
 """

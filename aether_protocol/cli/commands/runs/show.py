@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether show latest
+  aether show latest main.load                  (one task: attempts, inputs, outputs, log)
+  aether show latest --timeline                 (when each task ran)
   aether show 0195c3f2 -o json                  (the run report)
   cd "$(aether show latest build --workspace)"  (the files of a failed task)"""
 
@@ -30,6 +32,9 @@ Examples:
 class ShowOptions(Struct, frozen=True, kw_only=True):
     run: RunArgument
     task: Annotated[str | None, argument("[TASK]", required=False)] = None
+    timeline: Annotated[
+        bool, option("--timeline", is_flag=True, help="Show when each task was ready, ran and waited, as bars.")
+    ] = False
     workspace: Annotated[
         bool, option("--workspace", is_flag=True, help="Print the folder of the workspace that was kept of TASK, and no more.")
     ] = False
@@ -42,24 +47,28 @@ class ShowOptions(Struct, frozen=True, kw_only=True):
 def command(options: ShowOptions) -> int:
     """Show a run: its tasks with their times, its outputs, and why it failed or, of a server, waits for a worker.
 
-    RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', is for --workspace alone.
+    RUN is a run's id, the beginning of it, or latest. TASK, a path or name as for 'aether resume', shows that task alone: its
+    inputs, outputs and attempts, the end of its log, and its workspace.
     """
     return show(options)
 
 
 def show(options: ShowOptions) -> int:
-    """Print the run, its report, or the folder of a workspace."""
+    """Print the run, its report, one task of it, or the folder of a workspace."""
     task = options.task
-    if options.workspace or task is not None:
-        if task is None or not options.workspace:
-            hint = "'aether logs RUN TASK' shows the log of a task"
-            raise UsageError("--workspace and TASK belong together", hint=hint)
-        kept = ask(options.store, lambda client: client.inspect.workspace(options.run, task))
-        if kept.folder is None:
-            told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
-            hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
-            raise UsageError(f"no workspace of {kept.path} is kept", hint=hint)
-        click.echo(str(kept.folder))
+    if options.workspace:
+        return _show_workspace(options)
+    if task is not None:
+        from aether_protocol.cli.commands.runs.look import look_at_task
+
+        if options.timeline:
+            raise UsageError("--timeline is of a whole run", hint="leave TASK out")
+        look_at_task(options.store, options.run, task, as_json=options.output == "json")
+        return FINE
+    if options.timeline:
+        from aether_protocol.cli.commands.runs.look import look_at_times
+
+        look_at_times(options.store, options.run, as_json=options.output == "json")
         return FINE
     if options.output == "json":
         print_report(*ask(options.store, lambda client: _report(client, options.run)))
@@ -70,9 +79,22 @@ def show(options: ShowOptions) -> int:
 
     found = ask(options.store, lambda client: client.inspect.overview(options.run, lines=MAX_LINES))
     warn_unreachable(found.unreachable, "why tasks wait there is not known")
-    show_run(found.row, found.report, found.parameters, found.owner)
+    show_run(found.row, found.report, found.parameters, found.owner, elsewhere=[one.task["path"] for one in found.reasons])
     show_waiting(found.waiting, of_store=not is_server_url(options.store))
-    show_reasons([(one.task, one.logs) for one in found.reasons], found.more)
+    show_reasons([(one.task, one.logs) for one in found.reasons], found.more, said=found.report["message"])
+    return FINE
+
+
+def _show_workspace(options: ShowOptions) -> int:
+    task = options.task
+    if task is None:
+        raise UsageError("--workspace is that of a task", hint="name the TASK, too")
+    kept = ask(options.store, lambda client: client.inspect.workspace(options.run, task))
+    if kept.folder is None:
+        told = "that of a task which Succeeded goes, and so do empty ones and the oldest"
+        hint = f"{told}; AETHER_WORKSPACES names the folder that --workspace named"
+        raise UsageError(f"no workspace of {kept.path} is kept", hint=hint)
+    click.echo(str(kept.folder))
     return FINE
 
 
