@@ -99,6 +99,7 @@ class RunController(Controller):
         prefix: Annotated[str, QueryParameter(description="Only those whose id begins so.")] = "",
         retries: Annotated[bool, QueryParameter(description="Only those that retry another one.")] = False,
         asleep: Annotated[bool, QueryParameter(description="Only passivated ones, the one that is due next first.")] = False,
+        digest: Annotated[str | None, QueryParameter(description="Only of the plan with this digest.")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = 50,
         page: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     ) -> dict[str, Any]:
@@ -114,6 +115,7 @@ class RunController(Controller):
             prefix=prefix,
             retries=retries,
             asleep=asleep,
+            digest=digest,
         )
         rows = await client.runs.list(wanted.query(limit + 1, page))
         following = cursor(rows[limit - 1]) if len(rows) > limit else None

@@ -316,7 +316,11 @@ class RunControl(Protocol):
         ...
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
-        """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them."""
+        """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them.
+
+        Raises:
+            UsageError: it restricts nothing, and so would delete all.
+        """
         ...
 
 

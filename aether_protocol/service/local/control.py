@@ -205,6 +205,9 @@ class LocalControl:
         return count
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
+        if not _restricts(query):
+            hint = "restrict them, above all by their end: ended_before"
+            raise UsageError("which runs are to be deleted?", hint=hint)
         context = self._context
         asked = replace(query, closed=True, limit=query.limit or _PAGE)
         pages = prune_runs(context.store, asked, root=context.root, dry_run=dry_run)
@@ -212,6 +215,13 @@ class LocalControl:
         if found and not dry_run and context.runs_deleted is not None:
             context.runs_deleted()
         return found
+
+
+def _restricts(query: RunQuery) -> bool:
+    """Whether a query asks for less than all runs. The namespaces of a caller are no restriction of its own."""
+    plain = {"phases": tuple(query.phases), "labels": dict(query.labels)}
+    given = replace(query, **plain, namespaces=None, closed=None, limit=None, before=None)
+    return given != RunQuery()
 
 
 def _with_texts(

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary
 from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.wire.values import Instant, read_instant, read_optional
+from aether_protocol.views.phases import PHASE_COLORS
 
 RunId = Annotated[str, Meta(description="The id of a run.", examples=["nightly-2026-01-31"])]
 Phase = Annotated[str, Meta(description="Running, Suspended, Succeeded, Failed, Error, Timeout, Cancelled, ...")]
@@ -127,9 +129,14 @@ class RunFilter(Struct, rename="camel", kw_only=True):
     prefix: str = ""
     retries: bool = False
     asleep: bool = False
+    digest: str | None = None
 
     def query(self, limit: int | None = None, page: str | None = None) -> RunQuery:
-        """Give the query. Raises UsageError for an instant or a page that is none."""
+        """Give the query. Raises UsageError for a phase, an instant or a page that is none."""
+        for phase in self.phases:
+            if phase not in PHASE_COLORS:
+                near = did_you_mean(phase, PHASE_COLORS)
+                raise UsageError(f"{phase!r} is not a phase", hint=near or f"there are {', '.join(PHASE_COLORS)}")
         return RunQuery(
             phases=self.phases,
             name=self.name,
@@ -144,11 +151,14 @@ class RunFilter(Struct, rename="camel", kw_only=True):
             prefix=self.prefix,
             retries=self.retries,
             asleep=self.asleep,
+            digest=self.digest,
         )
 
 
 def filter_of(query: RunQuery) -> RunFilter:
-    """Give the filter of a query: all but its page."""
+    """Give the filter of a query: all but its page. Raises UsageError for what a server is not asked for."""
+    if query.namespaces is not None:
+        raise UsageError("a server is asked for the runs of one namespace, or of all that the caller may see", hint="namespace")
     return RunFilter(
         phases=query.phases,
         name=query.name,
@@ -161,6 +171,7 @@ def filter_of(query: RunQuery) -> RunFilter:
         prefix=query.prefix,
         retries=query.retries,
         asleep=query.asleep,
+        digest=query.digest,
     )
 
 
@@ -170,7 +181,7 @@ def query_parameters(query: RunQuery) -> list[tuple[str, str]]:
     told: list[tuple[str, Any]] = [("phase", phase) for phase in given.phases]
     told += [("label", f"{key}={value}") for key, value in given.labels.items()]
     told += [("name", given.name), ("namespace", given.namespace), ("since", given.since), ("until", given.until)]
-    told += [("endedBefore", given.ended_before), ("prefix", given.prefix or None)]
+    told += [("endedBefore", given.ended_before), ("prefix", given.prefix or None), ("digest", given.digest)]
     flags = {"closed": given.closed, "retries": given.retries or None, "asleep": given.asleep or None}
     told += [(name, str(flag).lower()) for name, flag in flags.items() if flag is not None]
     return [(name, value) for name, value in told if value is not None]

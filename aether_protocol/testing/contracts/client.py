@@ -297,13 +297,17 @@ class ClientContract(DocumentClientContract):
                 await client.control.delete(["done", "open"], force=True)
             with pytest.raises(UsageError, match="unknown"):
                 await client.control.delete(["done", "gone"])
-            assert await client.control.prune(RunQuery(), dry_run=True) == ["done"]
+            for all_of_them in (RunQuery(), RunQuery(closed=True, limit=5)):
+                with pytest.raises(UsageError, match="which runs"):
+                    await client.control.prune(all_of_them)
+            assert await client.control.prune(RunQuery(digest="of no run"), dry_run=True) == []
+            assert await client.control.prune(RunQuery(since=0), dry_run=True) == ["done"]
             assert len(await client.runs.list()) == 2
             assert await client.control.delete(["done"]) == 1
             assert [one.run_id for one in await client.runs.list()] == ["open"]
             await client.control.cancel("open")
             await client.runs.wait("open")
-            assert await client.control.prune(RunQuery()) == ["open"]
+            assert await client.control.prune(RunQuery(phases=["Cancelled"])) == ["open"]
             assert await client.runs.list() == []
 
         self.play(tmp_path, body)

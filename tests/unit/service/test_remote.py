@@ -302,6 +302,24 @@ def test_a_token_that_no_header_can_carry_is_refused_without_its_text(token: str
     assert "SECRET" not in str(refused.value)
 
 
+def test_a_filter_that_a_server_does_not_know_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with both(tmp_path) as (local, remote, server):
+            await local.control.submit(ASKS, run_id="asks-1")
+            digest = (await local.runs.get("asks-1")).digest
+            assert [one.run_id for one in await remote.runs.list(RunQuery(digest=digest))] == ["asks-1"]
+            assert await remote.runs.list(RunQuery(digest="0" * 64)) == []
+            assert isinstance(await raised(remote.runs.list(RunQuery(namespaces=["a"]))), UsageError)
+            assert isinstance(await raised(remote.control.prune(RunQuery(namespaces=["a"]))), UsageError)
+            misspelt = await raised(remote.runs.list(RunQuery(phases=["Suceeded"])))
+            assert (misspelt.message, misspelt.hint) == ("'Suceeded' is not a phase", "did you mean 'Succeeded'?")
+            async with httpx.AsyncClient(base_url=server.url) as plain:
+                refused = await plain.post("/v1/store/prune", json={})
+                assert (refused.status_code, refused.json()["code"]) == (400, "usage")
+
+    asyncio.run(go())
+
+
 HALF = "a\ud800"
 
 
