@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aether_protocol.adapters.brokers.nats import broker as broker_module
@@ -30,6 +30,9 @@ pytestmark = pytest.mark.rule("RT-144")
 
 
 @given(st.binary(max_size=3000), st.integers(64, 700))
+@example(bytes(63), 64)
+@example(bytes(64), 64)
+@example(bytes(3000), 64)
 def test_a_message_comes_whole_whatever_its_length(message: bytes, limit: int) -> None:
     parts, got = Parts(), []
     pieces = list(split(message, limit))
