@@ -239,6 +239,46 @@ def test_resources_pools_and_labels_choose_the_worker(tmp_path: Path) -> None:
     on_site(tmp_path, body)
 
 
+def waiting(task: TaskAssignment, seconds: float, **placement: Any) -> TaskAssignment:
+    """An attempt that waits for so long at most."""
+    return replace(task, placement=Placement(wait_at_most_us=round(seconds * 1e6), **placement))
+
+
+def test_what_no_worker_takes_in_its_time_is_an_error_and_what_has_begun_is_left_alone(tmp_path: Path) -> None:
+    async def body(site: DaskSite, scene: LiveScene) -> None:
+        broker, ear = await scene.engine()
+        await joined(site, "w1")
+        await scene.offered(broker, waiting(scene.probe(1, 6), 4), waiting(scene.probe(2, 6), 4))  # both slots
+        await scene.begun(ref(1), ref(2))
+        await scene.offered(broker, waiting(scene.probe(3), 1), scene.probe(4))
+        await scene.until(lambda: bool(ear.results), "it is given up")
+        assert [(one.ref, one.code) for one in ear.results] == [(ref(3), ERROR)]
+        assert ear.results[0].message == "no worker took it within its `waitAtMost`"
+        await scene.until(lambda: len(ear.results) == 4, "the others")
+        assert [one.ref for one in ear.results if one.code] == [ref(3)]
+        assert scene.times("begins", ref(3)) == 0
+        await broker.close()
+
+    on_site(tmp_path, body)
+
+
+def test_what_no_worker_fits_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    async def body(site: DaskSite, scene: LiveScene) -> None:
+        broker, ear = await scene.engine()
+        await joined(site, "w1")
+        task, offers = waiting(scene.probe(1), 1.0, pool="slow"), 0
+        while await broker.dispatch([task]):
+            offers += 1
+            await asyncio.sleep(0.1)
+        assert offers >= 5
+        (result,) = (one for one in ear.results if one.ref == ref(1))
+        assert result.code == ERROR
+        assert "`waitAtMost`: no Dask worker fits: it needs resource 'pool.slow'" in result.message
+        await broker.close()
+
+    on_site(tmp_path, body)
+
+
 def test_a_worker_without_the_package_is_an_error_that_says_so(tmp_path: Path) -> None:
     async def body(site: DaskSite, scene: LiveScene) -> None:
         site.processes.workers.pop("w1").kill()

@@ -16,10 +16,27 @@ SLOTS = "worker/nats/slots.py"
 ENGINES = "worker/nats/engines.py"
 ACCESS = "tests/e2e/test_nats_access.py"
 REACH = "adapters/brokers/nats/reach.py"
+DASK_E2E = "tests/e2e/test_dask.py"
 DASK_TEST = "tests/unit/ports/test_dask_deliveries.py"
 DASK = "adapters/brokers/dask/deliveries.py"
 
 FAULTS = (
+    Fault(
+        "RT-145",
+        "an attempt that has begun at a Dask worker is given up when its wait is over",
+        "adapters/brokers/dask/waits.py",
+        "        return is_here and not delivery.worker and delivery.ended is None and not delivery.stopped\n",
+        "        return is_here\n",
+        f"{DASK_E2E} -k left_alone",
+    ),
+    Fault(
+        "RT-145",
+        "the wait for a Dask worker that fits begins anew with each offer",
+        "adapters/brokers/dask/waits.py",
+        "        due = self._due.setdefault(delivery.ref, now + asked.wait_at_most_us / 1e6)\n",
+        "        due = self._due[delivery.ref] = now + asked.wait_at_most_us / 1e6\n",
+        f"{DASK_E2E} -k no_longer_than",
+    ),
     Fault(
         "RT-144",
         "a NATS server that speaks TLS alone is not asked whether it takes the password",

@@ -20,6 +20,7 @@ from aether_protocol.adapters.brokers.dask.deliveries import DaskDeliveries, Das
 from aether_protocol.adapters.brokers.dask.results import DaskResults, pass_on
 from aether_protocol.adapters.brokers.dask.submission import DaskFinder, DaskSender, OrderParts
 from aether_protocol.adapters.brokers.dask.tasks import topic_of
+from aether_protocol.adapters.brokers.dask.waits import DaskWaits
 from aether_protocol.adapters.brokers.endings import Endings
 from aether_protocol.adapters.brokers.unserved import refusal, why_not
 from aether_protocol.errors import UsageError, why
@@ -65,6 +66,7 @@ class DaskBroker:
         self._sender: DaskSender
         self._finder: DaskFinder
         self._endings: Endings
+        self._waits: DaskWaits
         self._loop: asyncio.AbstractEventLoop
         self.sink: ResultSink
 
@@ -77,6 +79,7 @@ class DaskBroker:
         parts = OrderParts(self._engine, self._modules, self._artifacts)
         self._finder = DaskFinder(self._cluster, self._deliveries, results)
         self._sender = DaskSender(self._cluster, self._deliveries, results, parts)
+        self._waits = DaskWaits(self._cluster, self._deliveries, self._work, self._endings, stop=self._stop)
         self._cluster.follow(topic_of(self._engine))
         self._cluster.start()
 
@@ -95,7 +98,7 @@ class DaskBroker:
                 self.sink.finished(refusal(assignment, reason))
             elif (delivery := self._take(assignment)) is not None:
                 begin.append(delivery)
-        return await self._sender.submit(begin)
+        return self._waits.refused(await self._sender.submit(begin))
 
     async def held(self, refs: Sequence[AttemptRef]) -> Mapping[AttemptRef, Holding]:
         try:
@@ -110,6 +113,7 @@ class DaskBroker:
         stopping: list[DaskDelivery] = []
         for ref in refs:
             self._endings.forget(ref)
+            self._waits.end(ref)
             found = self._deliveries.withdraw(ref)
             if found is not None:
                 stopping.append(found)
@@ -141,6 +145,7 @@ class DaskBroker:
         delivery = DaskDelivery(assignment.ref, assignment)
         before = self._deliveries.enter(delivery)
         if before is delivery:
+            self._waits.begin(delivery)
             return delivery if self._deliveries.begins(delivery) else None
         if before.ref == assignment.ref and before.ended is not None and not before.stopped:
             self._report(before)  # its result waits to be stored
@@ -158,7 +163,7 @@ class DaskBroker:
         self.sink.ready()
 
     async def _begin(self, deliveries: Sequence[DaskDelivery]) -> None:
-        for ref, reason in (await self._sender.submit(deliveries)).items():
+        for ref, reason in self._waits.refused(await self._sender.submit(deliveries)).items():
             self._endings.returned(ref, reason)
 
     # --- results (`results.Taker`) ---
@@ -214,6 +219,7 @@ class DaskBroker:
 
     def _gone(self, delivery: DaskDelivery) -> None:
         """A delivery is done with: nothing of it is needed at the scheduler."""
+        self._waits.end(delivery.ref)
         successor = self._deliveries.drop(delivery)
         self._clean_soon()
         if successor is not None and not self._closing:

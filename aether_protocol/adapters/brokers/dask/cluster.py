@@ -205,6 +205,10 @@ class DaskCluster:
         """List the workers of the cluster. Raises AwayError."""
         return workers_in(await self._ask(self.client().scheduler.identity()))
 
+    async def has_begun(self, key: str) -> bool:
+        """Whether the flag of a task is there. Raises AwayError."""
+        return bool(await self._ask(self.client().scheduler.event_is_set(name=flag_of(key))))
+
     async def clear_flags(self, keys: set[str]) -> None:
         """Remove the flags of tasks, and their keys from the set, of each when the scheduler has forgotten it: cancels and
         releases go another way there, and a task that has no flag would be carried out once more. Raises AwayError."""
