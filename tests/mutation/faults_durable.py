@@ -499,6 +499,7 @@ FAULTS = (
         MEMORY,
         "        if self._requests.pop(id_, None) is not None:\n            self._answers[id_] = answer\n",
         "        if id_ in self._requests:\n            self._answers[id_] = answer\n",
+        tests="tests/contracts/test_stores_memory.py",
     ),
     Fault(
         "requests",
