@@ -51,6 +51,7 @@ SECTIONS = {
         "status": ("runs.status", "Show a run (as 'show' does)."),
         "workflow": ("runs.workflow", "List runs by type and state (see 'ls')."),
         "logs": ("runs.logs", "Print what tasks wrote."),
+        "stats": ("runs.stats", "Show how long runs take, and how often they fail."),
         "events": ("runs.events", "Print everything that happened in a run, as JSON lines."),
         "replay": ("runs.replay", "Show a run as it was after any of its steps."),
         "diff": ("runs.diff", "Compare two runs."),

@@ -6,5 +6,5 @@ Modules by role:
     documents       diagnostics, preview, documents, templates
     a run           report, history, task, timeline, changes, logs, events
     while it runs   views, live, journal, open_runs
-    lists           runs, schedules
+    lists           runs, statistics, schedules
 """

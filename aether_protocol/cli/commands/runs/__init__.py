@@ -3,7 +3,7 @@
 Modules by role:
 
     start and steer      run, resume, cancel, retry, wait, there
-    lists                ls, workflow
+    lists                ls, workflow, stats
     one run              show, look, status, logs, events
     past and difference  replay, diff
     seen live            watch
