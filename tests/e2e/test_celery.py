@@ -268,6 +268,23 @@ def test_an_app_of_ones_own_carries_tasks_out_and_the_command_line_names_the_fle
         assert (done.returncode, "names database 'x'" in done.stderr) == (2, True), done.stderr
 
 
+def test_a_redis_that_is_away_or_refuses_is_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(json.dumps(script("echo hello")))
+    with celery_place(tmp_path) as at:
+        at.redis.command("CONFIG", "SET", "requirepass", "geheim")
+        place = f"127.0.0.1:{at.redis.port}"
+        for url, text in (
+            ("celery+redis://127.0.0.1:9", "Redis at 127.0.0.1:9/0 cannot be reached: connection refused"),
+            (f"celery+redis://{place}", f"Redis at {place}/0 refuses: it wants a password"),
+            (f"celery+redis://:falsch@{place}", f"Redis at {place}/0 refuses: invalid username-password pair"),
+        ):
+            for words in (["run", "one.yaml"], ["serve", "--http-port", "0", "--store", "sqlite:s.db"]):
+                done = aether(*words, "--broker", url, cwd=tmp_path)
+                assert (done.returncode, text in done.stderr) == (9, True), done.stderr
+                assert "falsch" not in done.stderr
+                assert "Traceback" not in done.stderr
+
+
 def test_a_limit_of_time_that_is_set_in_celery_ends_an_attempt_that_exceeds_it(tmp_path: Path) -> None:
     async def body(at: CeleryPlace) -> None:
         at.worker("--soft-time-limit", "2", tasks=1)

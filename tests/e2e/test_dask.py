@@ -18,9 +18,7 @@ from msgspec.structs import replace
 
 from aether_protocol.plan.model import Resources
 from aether_protocol.plan.placement import Placement
-from aether_protocol.ports.broker import BrokerParts
 from aether_protocol.ports.wire import ERROR, TaskAssignment
-from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import ref
 from aether_protocol.testing.contracts.live_broker import LiveScene
 from tests.contracts.test_dask_broker import DaskSite
@@ -30,7 +28,8 @@ from tests.e2e.worker_place import is_alive
 
 distributed = pytest.importorskip("distributed")
 
-from aether_protocol.adapters.brokers.dask import DaskBroker, dask_broker_of_url  # noqa: E402
+from aether_protocol.adapters.brokers.dask import DaskBroker  # noqa: E402
+from aether_protocol.adapters.brokers.dask.address import read_dask_url  # noqa: E402
 from aether_protocol.errors import UsageError  # noqa: E402
 
 pytestmark = [
@@ -308,17 +307,27 @@ def test_a_worker_without_the_package_is_an_error_that_says_so(tmp_path: Path) -
     ],
 )
 def test_urls(url: str, address: str) -> None:
-    assert dask_broker_of_url(url, BrokerParts(ManualClock(0), {})).address == address
+    assert read_dask_url(url).address == address
 
 
 @pytest.mark.parametrize("url", ["dask:", "dask://host", "dask://:8786", "dask://h:x", "dask://h:1/path", "dask://h:1?imports=a"])
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(UsageError, match=r"names no host and port|has no option 'imports'") as refused:
-        dask_broker_of_url(url, BrokerParts(ManualClock(0), {}))
+        read_dask_url(url)
     assert "dask://127.0.0.1:8786" in str(refused.value.hint)
 
 
 # --- the command ---
+
+
+def test_a_scheduler_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(DOCUMENT)
+    for words in (["run", "flow.yaml"], ["serve", "--http-port", "0", "--store", "sqlite:s.db"]):
+        done = aether(*words, "--broker", "dask://127.0.0.1:9", cwd=tmp_path)
+        assert done.returncode == 9, done.stderr
+        assert "the Dask scheduler at tcp://127.0.0.1:9 cannot be reached: connection refused" in done.stderr
+        assert "Traceback" not in done.stderr
+
 
 LOCAL_CLUSTER = """
 import sys, time

@@ -17,6 +17,7 @@ import msgspec
 from aether_protocol.adapters.brokers.celery.address import CeleryAddress, read_address
 from aether_protocol.adapters.brokers.celery.entries import Entries, Entry
 from aether_protocol.adapters.brokers.celery.publisher import Message, Publisher, message_of, step_of
+from aether_protocol.adapters.brokers.celery.reach import require_redis
 from aether_protocol.adapters.brokers.celery.reports import EngineReports
 from aether_protocol.adapters.brokers.celery.table import TTL_MS, AttemptTable, Call, RedisAwayError, cancel_all
 from aether_protocol.adapters.brokers.celery.watch import TableWatch
@@ -239,5 +240,12 @@ class CeleryBroker:
 
 
 def broker_of_url(url: str, parts: BrokerParts) -> CeleryBroker:
-    """Make the broker of a URL (`address.read_address`). Raises UsageError."""
-    return CeleryBroker(read_address(url), parts.clock, artifacts=parts.artifacts)
+    """Make the broker of a URL (`address.read_address`).
+
+    Raises:
+        UsageError: it cannot be read.
+        PortError: its Redis is not there, or refuses.
+    """
+    address = read_address(url)
+    require_redis(address)
+    return CeleryBroker(address, parts.clock, artifacts=parts.artifacts)

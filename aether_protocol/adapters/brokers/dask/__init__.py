@@ -17,9 +17,9 @@ begun.
 the child has ended. A scheduler that is away refuses; once it is back, what is still published there continues, and all else
 is lost.
 
-Modules: `broker` (the port), `deliveries` (what is at the scheduler), `submission` (how it comes there), `results`, `waits`
-(`waitAtMost`), `cluster` (the connection), `call` (what a task is), `tasks` (keys, datasets, and what an attempt asks of a Dask
-worker), `background`. `distributed` is imported when a connection is made.
+Modules: `broker` (the port), `address` (the URL), `deliveries` (what is at the scheduler), `submission` (how it comes there),
+`results`, `waits` (`waitAtMost`), `cluster` (the connection), `call` (what a task is), `tasks` (keys, datasets, and what an
+attempt asks of a Dask worker), `background`. `distributed` is imported when a connection is made.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from aether_protocol.adapters.brokers.dask.address import read_dask_url, require_scheduler
 from aether_protocol.adapters.brokers.dask.background import DaskWork
 from aether_protocol.adapters.brokers.dask.cluster import AwayError, DaskCluster
 from aether_protocol.adapters.brokers.dask.deliveries import DaskDeliveries, DaskDelivery
@@ -23,7 +23,7 @@ from aether_protocol.adapters.brokers.dask.tasks import topic_of
 from aether_protocol.adapters.brokers.dask.waits import DaskWaits
 from aether_protocol.adapters.brokers.endings import Endings
 from aether_protocol.adapters.brokers.unserved import refusal, why_not
-from aether_protocol.errors import UsageError, why
+from aether_protocol.errors import why
 from aether_protocol.ports.broker import BrokerParts, Holding, ResultSink
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 
@@ -318,24 +318,14 @@ def _advice(error: Exception) -> str:
 
 
 def dask_broker_of_url(url: str, parts: BrokerParts) -> DaskBroker:
-    """Make the broker of `dask://HOST:PORT`; options are `import=MODULE` (several) and `tls=true`.
+    """Make the broker of `dask://HOST:PORT` (`address.read_dask_url`).
 
     Raises:
         UsageError: the URL is not of this form.
+        PortError: nothing answers there.
     """
-    split = urlsplit(url)
-    options = parse_qs(split.query, keep_blank_values=True)
-    try:
-        host, port = split.hostname, split.port
-    except ValueError:
-        host, port = None, None
-    unknown = sorted(options.keys() - {"import", "tls"})
-    if not host or port is None or split.path.strip("/") or unknown:
-        fault = f"has no option {unknown[0]!r}" if unknown and host and port else "names no host and port"
-        raise UsageError(f"the broker {url!r} {fault}", hint="like dask://127.0.0.1:8786?import=my_executors")
-    scheme = "tls" if options.get("tls", [""])[-1] in ("true", "1", "yes") else "tcp"
-    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    read = read_dask_url(url)
+    require_scheduler(read)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    modules = options.get("import", [])
-    return DaskBroker(address, concurrency=parts.concurrency, modules=modules, artifacts=parts.artifacts)
+    return DaskBroker(read.address, concurrency=parts.concurrency, modules=read.modules, artifacts=parts.artifacts)
