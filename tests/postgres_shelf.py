@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.postgres.connections import Connections, Link, Prepare, Target
+from aether_protocol.adapters.stores.postgres.connections import Connections, Prepare
+from aether_protocol.adapters.stores.postgres.link import Backend, Link, Target, settle
 from aether_protocol.adapters.stores.postgres.schema import tables
 from aether_protocol.adapters.stores.postgres.store import PostgresStore
 from aether_protocol.testing.blocking_store import BlockingLoop
@@ -25,8 +26,8 @@ _EMPTY: Final = "; ".join(
 class _ShelvedLink(Link):
     """A connection that goes back to its shelf."""
 
-    def __init__(self, connection: Any, shelf: list[_ShelvedLink]) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Any, backend: Backend, shelf: list[_ShelvedLink]) -> None:
+        super().__init__(connection, backend)
         self._shelf = shelf
 
     def drop(self) -> None:
@@ -37,12 +38,13 @@ class _ShelvedLink(Link):
         else:
             super().drop()
 
-    async def taken(self) -> bool:
+    async def taken(self, target: Target, synchronous: bool) -> bool:
         """Whether it is as a new one is: without listeners and locks, and at rest."""
         if not self.lives:
             return False
         try:
             await self.connection.reset()
+            await settle(self.connection, target, synchronous)
         except BaseException as error:  # something was under way when it was dropped, or it is not wanted any more
             super().drop()
             if not isinstance(error, Exception):
@@ -112,10 +114,12 @@ class PostgresShelf:
 
         class Shelved(Connections):
             async def open(self, *, synchronous: bool | None = None) -> Link:
-                shelf = links[target.dsn, target.schema, bool(target.synchronous if synchronous is None else synchronous)]
+                settled = target.synchronous if synchronous is None else synchronous
+                shelf = links[target.dsn, target.schema, settled]
                 while shelf:
-                    if await (link := shelf.pop()).taken():
+                    if await (link := shelf.pop()).taken(target, settled):
                         return link
-                return _ShelvedLink((await super().open(synchronous=synchronous)).connection, shelf)
+                made = await super().open(synchronous=synchronous)
+                return _ShelvedLink(made.connection, made.backend, shelf)
 
         return Shelved(target, prepare, patience_s)

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.testing.contracts.store.tools import SECOND, all_well, more, new_run
 from tests.postgres import PostgresServer, database_url, needs_server, user_of_servers
+from tests.postgres_wire import Wire
 from tests.server_process import free_port
 from tests.unit.engine.plans import dag, plan, task
 
@@ -93,61 +93,6 @@ def test_a_server_that_stays_away_is_given_up_after_the_patience(server: Postgre
         await store.close()
 
     asyncio.run(body())
-
-
-class Wire:
-    """What stands between a store and its server; `cut` loses the next answer to what matches, and the connection."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.cut = b""
-        self.cuts = 0
-        self.url = ""
-        self._serving: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Wire]:
-        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"postgres://aether@127.0.0.1:{listening.sockets[0].getsockname()[1]}/postgres"
-        try:
-            yield self
-        finally:
-            listening.close()
-            for one in self._serving:
-                one.cancel()
-            await asyncio.gather(*self._serving, return_exceptions=True)
-            await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._serving.add(serving)
-        marked = asyncio.Event()
-
-        async def up() -> None:
-            while data := await reader.read(65536):
-                if self.cut and self.cut in data:
-                    self.cut = b""
-                    marked.set()
-                back.write(data)
-
-        async def down() -> None:
-            while data := await there.read(65536):
-                if marked.is_set() and b"Z" in data:  # it is done, and the answer is lost
-                    self.cuts += 1
-                    return
-                writer.write(data)
-
-        ways = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            writer.close()
-            back.close()
-            await asyncio.gather(*ways, return_exceptions=True)
 
 
 def test_an_append_whose_answer_was_lost_is_not_written_twice(server: PostgresServer) -> None:
@@ -256,7 +201,6 @@ def test_a_pool_that_keeps_no_session_is_refused_with_advice(server: PostgresSer
         f"[databases]\npostgres = host=127.0.0.1 port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
         f"auth_type = trust\nauth_file = {folder / 'users'}\npool_mode = {mode}\nunix_socket_dir =\n"
-        "ignore_startup_parameters = search_path, synchronous_commit, jit, extra_float_digits\n"
     )
     for path in (folder, *folder.iterdir()):
         shutil.chown(path, *user_of_servers()) if os.getuid() == 0 else None

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from aether_protocol.adapters.stores.postgres.connections import Link
+from aether_protocol.adapters.stores.postgres.link import Link
 from aether_protocol.adapters.stores.postgres.store import PostgresStore, open_postgres
 from aether_protocol.errors import BusyError, PortError, UsageError
 from aether_protocol.ports.store import SNAPSHOT, AccessToken, RunQuery, Store

@@ -161,6 +161,10 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {  # by the beginning of a row: FI
         "e2e/test_served_faults.py::test_a_worker_whose_clock_is_an_hour_off_works_like_others",
         "unit/engine/test_recovery_sharing.py::test_a_clock_that_is_set_takes_no_run_and_no_lock_from_a_living_engine",
     ),
+    "PostgreSQL, or the network before it": (
+        "contracts/test_postgres_silence.py::test_an_append_whose_server_falls_silent_is_written_once",
+        "contracts/test_postgres_silence.py::test_a_run_goes_through_connections_that_fall_silent_again_and_again",
+    ),
     "PostgreSQL is away": (
         "contracts/test_postgres_outages.py::test_a_run_waits_for_a_server_that_comes_back_and_loses_nothing",
         "contracts/test_postgres_outages.py::test_a_server_that_stays_away_is_given_up_after_the_patience",

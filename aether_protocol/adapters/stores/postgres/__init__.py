@@ -10,7 +10,8 @@ lost (`session`).
 Modules by role:
 
     the store as one object, and how one is opened        store
-    connections: opening, errors, patience, poolers       connections
+    one connection: opening, settings, bounds             link
+    connections: how many, errors, patience               connections
     the dialect, transactions, what statements become     dialect, texts
     how a database is set up                              schema
     how steps are appended; the feed                      runs, changes

@@ -56,7 +56,7 @@ class PostgresChanges:
 
     async def after(self, cursor: int, limit: int = 1_000) -> list[Change]:
         bound = await self._bound()
-        return await self._dialect.query(lambda: self._after(cursor, bound, limit))
+        return await self._dialect.query(lambda: self._after(cursor, bound, limit), bulk=True)
 
     async def _bound(self) -> int:
         """The number that all further changes reach, in a statement of its own: the one that follows sees more."""

@@ -1,31 +1,27 @@
-"""Connections to a PostgreSQL server: how they are opened, what their errors mean, and for how long a server is waited for.
+"""Connections to a PostgreSQL server: how many there are, what their errors mean, and for how long a server is waited for.
 
 Law: a server that cannot be reached at the first try is an error at once, with what to do; one that was there before is waited
-for (`patience`), so that its restart loses nothing. What is tried again learns whether the try before may have been
-carried out.
+for (`patience`), so that its restart loses nothing. A connection on which something went wrong is closed, not put back, and
+before anything is tried again the process of the server that served it has ended: what it was doing is done, or is not done at
+all. What is tried again learns that the try before may have been carried out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import asyncpg
-from msgspec import Struct
 
-from aether_protocol.adapters.stores.postgres.texts import in_dollars, to_server, to_text
-from aether_protocol.adapters.stores.sql.work import Result, Rows, Statement, Work
+from aether_protocol.adapters.stores.postgres.link import CONNECT_S, QUICK_S, Backend, Link, Target, connect
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 
 OLDEST: Final = 14  # the oldest version of PostgreSQL
 _MOST: Final = 8  # connections for statements
-_STATEMENTS: Final = 256  # that are kept prepared on a connection
 _PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.5)  # between two tries; the last for all that follow
 _REPEATS: Final = 20  # of a transaction that met another one
-_CONNECT_S: Final = 10.0
 
 # asyncpg has an internal error where the server's farewell comes to a connection that is about to be used.
 _AWAY: Final = (
@@ -35,7 +31,8 @@ _AWAY: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-_AWAY_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "25006"})  # shut down, starts, full, a standby
+# Shut down, starts, full, a standby; a session that was ended for it stood still, a statement that was cancelled.
+_AWAY_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "25006", "25P03", "57P05", "57014"})
 # A transaction met another one: rows that both changed, a key that both inserted, a plan that was deleted meanwhile.
 _MET_STATES: Final = frozenset({"40001", "40P01", "23505", "23503"})
 
@@ -49,85 +46,44 @@ _FAULTS: Final[dict[str, tuple[str, str | None]]] = {
     "XX": ("reports damage", "see the log of the server; `aether db check` reports more"),
 }
 
+# The same for what may be over soon, where it was waited for in vain.
+_REFUSALS: Final = {
+    "53300": ("takes no more connections", "raise max_connections, or let fewer processes use it"),
+    "25006": ("takes no writes", "is it a standby, or default_transaction_read_only set? give the URL of the primary"),
+    "57014": ("cancels what is asked of it", "see the log of the server"),
+}
+
 T = TypeVar("T")
 Attempt = Callable[["Link", bool], Awaitable[T]]
 Prepare = Callable[["Link"], Awaitable[None]]
 
 
-class Target(Struct, frozen=True):
-    """Where a store is: a server, a database, a schema in it. `synchronous`: a commit waits until it is on the disk."""
+class _Trial:
+    """The tries of one call: how far they are. `left` is the process of the server that served a try which failed."""
 
-    dsn: str
-    schema: str
-    synchronous: bool
-    reads_only: bool = False
+    def __init__(self, patience_s: float, bound_s: float | None) -> None:
+        self.met = 0
+        self.doubtful = False
+        self.left: Backend | None = None
+        quick = bound_s is not None and bound_s <= QUICK_S
+        self.bound_s = min(QUICK_S, max(1.0, patience_s / 3)) if quick else bound_s
+        self._patience_s = patience_s
+        self._tries = 0
+        # Of what is quick all tries together have the patience; of what may take long it counts from the first failure.
+        self._end = time.monotonic() + patience_s if quick else None
 
-    @property
-    def shown(self) -> str:
-        """The place for people, without a password."""
-        parts = urlsplit(self.dsn)
-        user = f"{parts.username}@" if parts.username else ""
-        port = f":{parts.port}" if parts.port else ""
-        place = f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
-        return place if self.schema == "aether" else f"{place}?schema={self.schema}"
-
-
-class Link:
-    """A connection with the statements that it has prepared. `ordinal` counts the changes of the transaction that is open."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.ordinal = 0
-        self._prepared: dict[str, Any] = {}
-        self._names = 0
-
-    async def run(self, text: str, values: Sequence[Any] = ()) -> Result:
-        """Run one statement, with `?` or `?N` for its values."""
-        statement = self._prepared.get(text)
-        if statement is None:
-            if len(self._prepared) >= _STATEMENTS:  # lists have many forms
-                self._prepared.clear()
-            self._names += 1
-            # By a name: one without is parsed and planned each time (asyncpg gives none where it keeps no cache).
-            name = f"aether_{self._names}"
-            statement = self._prepared[text] = await self.connection.prepare(in_dollars(text), name=name)
-        if type(values) is Rows:
-            if values:
-                await statement.executemany(values)
-            return Result([], 0)
-        rows = await statement.fetch(*values)
-        return Result([tuple(row) for row in rows], _count(statement.get_statusmsg()))
-
-    async def carry_out(self, work: Work[T]) -> T:
-        """Carry work out, one statement after the other."""
-        answer: Result | None = None
-        try:
-            while True:
-                text, values = work.send(answer)  # type: ignore[arg-type]  # None begins it
-                if text == ORDINAL[0]:
-                    answer = Result([], self.ordinal)
-                    self.ordinal += 1
-                else:
-                    answer = await self.run(text, values)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    async def said(self, text: str) -> None:
-        """Say statements without values and without an answer."""
-        await self.connection.execute(text)
-
-    def drop(self) -> None:
-        """Close the connection without a farewell, with what it holds. Needs no loop that runs."""
-        self.connection.terminate()
-
-    @property
-    def lives(self) -> bool:
-        return not self.connection.is_closed()
-
-
-ORDINAL: Final[Statement] = ("(ordinal)", ())
-"""What work yields for the number of the next change of its transaction; no server is asked."""
+    def pause(self, *, slow: bool) -> float | None:
+        """How long to wait after a try that failed, None where patience is over. `slow`: it took too long."""
+        now = time.monotonic()
+        self._end = now + self._patience_s if self._end is None else self._end
+        left_s = self._end - now
+        if left_s <= 0:
+            return None
+        if slow and self.bound_s is not None:
+            self.bound_s = min(2 * self.bound_s, max(1.0, left_s))
+        self.doubtful = True
+        self._tries += 1
+        return _PAUSES_S[min(self._tries, len(_PAUSES_S)) - 1]
 
 
 class Connections:
@@ -149,46 +105,63 @@ class Connections:
         self._first = asyncio.Lock()
         self._was_there = False
 
-    async def insist(self, attempt: Attempt[T]) -> T:
+    async def insist(self, attempt: Attempt[T], bound_s: float | None = QUICK_S) -> T:
         """Let `attempt` have a connection; again, where the server went away or another transaction was met.
 
-        It is given True where a try before may have been carried out. Raises PortError where the server does not come back,
-        BusyError where others are always first.
+        Args:
+            attempt: Is given True where a try before may have been carried out.
+            bound_s: For each statement of the first try; None: without a bound. Of a try after one that took too long twice as
+                much, as far as patience reaches.
+
+        Raises:
+            PortError: The server does not come back.
+            BusyError: Others are always first.
         """
         asyncio.get_running_loop()  # a caller without one is to find out as always
-        tries, met, doubtful = 0, 0, False
-        end: float | None = None
+        trial = _Trial(self.patience_s, bound_s)
         while True:
             try:
-                link = await self._take()
-                try:
-                    return await attempt(link, doubtful)
-                finally:
-                    await self._give(link)
+                return await self._try(attempt, trial)
             except AetherError:
                 raise
             except Exception as error:
                 state = getattr(error, "sqlstate", None) or ""
-                if state in _MET_STATES and met < _REPEATS:
-                    met += 1
-                    await asyncio.sleep(0.001 * met)
+                if state in _MET_STATES and trial.met < _REPEATS:
+                    trial.met += 1
+                    await asyncio.sleep(0.001 * trial.met)
                     continue
                 if not is_away(error):
                     raise self.fault(error) from error
-                now = time.monotonic()
-                end = now + self.patience_s if end is None else end
-                if not self._was_there or now >= end:
+                pause = trial.pause(slow=isinstance(error, TimeoutError))
+                if not self._was_there or pause is None:
                     raise self._away(error) from error
-                doubtful = True
-                await asyncio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-                tries += 1
+                await asyncio.sleep(pause)
+
+    async def _try(self, attempt: Attempt[T], trial: _Trial) -> T:
+        link = await self._take()
+        try:
+            link.bound_s = trial.bound_s
+            if trial.left is not None:
+                await link.end(trial.left)
+                trial.left = None
+            return await attempt(link, trial.doubtful)
+        except Exception as error:
+            if is_away(error):
+                trial.left = trial.left or link.backend
+                link.abandon()
+            raise
+        finally:
+            self._give(link)
 
     async def _take(self) -> Link:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # connections belong to their loop, and the one before is over
             self._loop, self._idle = loop, []
             self._room, self._first = asyncio.Semaphore(_MOST), asyncio.Lock()
-        await self._room.acquire()
+        if self._room.locked():
+            await self._wait_for_room()
+        else:
+            await self._room.acquire()
         try:
             while self._idle:
                 link = self._idle.pop()
@@ -205,6 +178,13 @@ class Connections:
             self._room.release()
             raise
 
+    async def _wait_for_room(self) -> None:
+        try:
+            async with asyncio.timeout(max(self.patience_s, QUICK_S)):
+                await self._room.acquire()
+        except TimeoutError:
+            raise TimeoutError(f"none of its {_MOST} connections became free") from None
+
     async def _make_fit(self, link: Link) -> None:
         try:
             await self._prepare(link)
@@ -213,7 +193,7 @@ class Connections:
             raise
         self._was_there = True
 
-    async def _give(self, link: Link) -> None:
+    def _give(self, link: Link) -> None:
         self._room.release()
         if link.lives and not link.connection.is_in_transaction():
             self._idle.append(link)
@@ -222,25 +202,8 @@ class Connections:
 
     async def open(self, *, synchronous: bool | None = None) -> Link:
         """Open a connection that belongs to the caller."""
-        settled = self.target.synchronous if synchronous is None else synchronous
-        settings = {
-            "application_name": "aether",
-            "search_path": f'"{self.target.schema}"',
-            "synchronous_commit": "on" if settled else "off",
-            "jit": "off",  # short statements, prepared once
-        }
-        try:
-            connection = await asyncpg.connect(
-                self.target.dsn, server_settings=settings, timeout=_CONNECT_S, statement_cache_size=0
-            )
-        except (ValueError, asyncpg.ClientConfigurationError) as error:
-            raise UsageError(f"{self.target.shown!r} is not the URL of a PostgreSQL database: {error}") from error
-        try:
-            await connection.set_type_codec("text", schema="pg_catalog", encoder=to_server, decoder=to_text, format="text")
-        except BaseException:
-            connection.terminate()
-            raise
-        return Link(connection)
+        limit_s = min(CONNECT_S, max(1.0, self.patience_s)) if self._was_there else CONNECT_S
+        return await connect(self.target, self.target.synchronous if synchronous is None else synchronous, limit_s)
 
     def close(self) -> None:
         """Close what is open. Needs no loop."""
@@ -264,9 +227,10 @@ class Connections:
         return PortError(f"{self.target.shown!r} {message}", hint=hint)
 
     def _away(self, error: Exception) -> PortError:
-        if getattr(error, "sqlstate", None) == "53300":
-            hint = "raise max_connections, or let fewer processes use it"
-            return PortError(f"{self.target.shown!r} takes no more connections", hint=hint)
+        state = getattr(error, "sqlstate", None)
+        if state in _REFUSALS:
+            what, hint = _REFUSALS[state]
+            return PortError(f"{self.target.shown!r} {what}", hint=hint)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         what = "does not answer any more" if self._was_there else "cannot be reached"
         return PortError(f"{self.target.shown!r} {what}: {reason}", hint="is the server running, and the address right?")
@@ -276,9 +240,3 @@ def is_away(error: BaseException) -> bool:
     """Whether an error means that the server is not there (any more), and not that it refuses something."""
     state = getattr(error, "sqlstate", None) or ""
     return state in _AWAY_STATES or (isinstance(error, _AWAY) and not isinstance(error, asyncpg.DataError))
-
-
-def _count(status: str) -> int:
-    """How many rows a command changed, by what it says at its end: `UPDATE 3`, `INSERT 0 1`."""
-    last = status.rpartition(" ")[2]
-    return int(last) if last.isdigit() else 0

@@ -1,5 +1,8 @@
 """PostgreSQL as shared facets see it (`adapters.stores.sql.work`): one await a statement.
 
+`long` work (a copy, a check) is waited for however long it takes, `bulk` statements for a minute, all others for some
+seconds (`link`).
+
 A transaction that writes holds a lock on the feed from its first statement on, before it has a number (`changes`). Work with a
 lock by name runs alone among its like, whichever server asks for it.
 """
@@ -11,7 +14,8 @@ from hashlib import blake2b
 from types import CodeType
 from typing import Final
 
-from aether_protocol.adapters.stores.postgres.connections import ORDINAL, Connections, Link
+from aether_protocol.adapters.stores.postgres.connections import Connections
+from aether_protocol.adapters.stores.postgres.link import BULK_S, ORDINAL, QUICK_S, Link
 from aether_protocol.adapters.stores.sql.work import T, Work, fetch, fetch_one
 
 BITS: Final = 14  # of the number of a change: which one it is of its transaction
@@ -21,6 +25,7 @@ CHANGE: Final = f"(((pg_current_xact_id()::text::bigint + CAST(?1 AS BIGINT)) <<
 _RECORD: Final = f"INSERT INTO changes (id, run, gone, namespace) VALUES ({CHANGE}, ?3, ?4, ?5)"
 _BEGIN: Final = "BEGIN; LOCK TABLE changes IN ROW EXCLUSIVE MODE"
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_UNBOUND: Final = "SET LOCAL idle_in_transaction_session_timeout = 0"
 CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -47,9 +52,16 @@ class PostgresDialect:
         self._long: set[CodeType] = set()  # work that is known to take more than one statement
 
     async def transact(
-        self, make: Callable[[], Work[T]], lock: str = "", *, again: Callable[[], Work[T]] | None = None
+        self,
+        make: Callable[[], Work[T]],
+        lock: str = "",
+        *,
+        again: Callable[[], Work[T]] | None = None,
+        long: bool = False,
     ) -> T:
         opening = f"{_BEGIN}; SELECT pg_advisory_xact_lock({self.key(lock)})" if lock else _BEGIN
+        if long:
+            opening = f"{opening}; {_UNBOUND}"
 
         async def attempt(link: Link, doubtful: bool) -> T:
             link.ordinal = 0
@@ -65,9 +77,9 @@ class PostgresDialect:
                 self._changed()
             return result
 
-        return await self.connections.insist(attempt)
+        return await self.connections.insist(attempt, None if long else QUICK_S)
 
-    async def query(self, make: Callable[[], Work[T]]) -> T:
+    async def query(self, make: Callable[[], Work[T]], *, bulk: bool = False, long: bool = False) -> T:
         async def attempt(link: Link, _: bool) -> T:
             work = make()
             code: CodeType = work.gi_code  # type: ignore[attr-defined]  # every generator has it
@@ -81,14 +93,14 @@ class PostgresDialect:
                 work.close()
                 self._long.add(code)
                 work = make()
-            await link.said(_READ)
+            await link.said(f"{_READ}; {_UNBOUND}" if long else _READ)
             try:
                 return await link.carry_out(work)
             finally:
                 if link.lives:
                     await link.said("ROLLBACK")
 
-        return await self.connections.insist(attempt)
+        return await self.connections.insist(attempt, None if long else BULK_S if bulk else QUICK_S)
 
     def key(self, name: str) -> int:
         """The number of a lock by name, of this store among all in the database."""

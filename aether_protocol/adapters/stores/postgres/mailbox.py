@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from aether_protocol.adapters.stores.postgres.connections import Link
 from aether_protocol.adapters.stores.postgres.dialect import PostgresDialect
+from aether_protocol.adapters.stores.postgres.link import Link
 from aether_protocol.adapters.stores.postgres.session import StoreSession
 from aether_protocol.adapters.stores.sql.leases import SqlMailbox
 from aether_protocol.errors import PortError

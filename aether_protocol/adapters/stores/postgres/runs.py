@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.postgres.connections import ORDINAL, Link
 from aether_protocol.adapters.stores.postgres.dialect import CHANGE, MOST_CHANGES, PostgresDialect
+from aether_protocol.adapters.stores.postgres.link import ORDINAL, Link
 from aether_protocol.adapters.stores.postgres.texts import to_server
 from aether_protocol.adapters.stores.sql.records import next_sum
 from aether_protocol.adapters.stores.sql.runs import (
@@ -104,14 +104,14 @@ class PostgresRuns:
         return (yield from self._records.create(run))
 
     async def import_run(self, run: StoredRun) -> None:
-        await self._dialect.transact(lambda: self._records.import_run(run))
+        await self._dialect.transact(lambda: self._records.import_run(run), long=True)
 
     async def delete(self, run_ids: Sequence[str]) -> int:
         """Delete runs; of very many, some thousands in a transaction."""
         deleted = 0
         for start in range(0, len(run_ids), _DELETED_AT_ONCE):
             several = run_ids[start : start + _DELETED_AT_ONCE]
-            deleted += await self._dialect.transact(lambda several=several: self._records.delete(several), "leases")  # type: ignore[misc]
+            deleted += await self._dialect.transact(lambda several=several: self._records.delete(several), "leases", long=True)  # type: ignore[misc]
         for run_id in run_ids:
             self._records.forget(run_id)
         return deleted

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from aether_protocol.adapters.stores.postgres.connections import OLDEST, Link, Target
+from aether_protocol.adapters.stores.postgres.connections import OLDEST
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
+from aether_protocol.adapters.stores.postgres.link import Link, Target
 from aether_protocol.adapters.stores.sql.schema import FIRST, MIGRATIONS, NEWEST, USABLE_SINCE
 from aether_protocol.errors import PortError, UsageError
 
@@ -109,6 +110,7 @@ async def version(link: Link, target: Target) -> int:
 async def migrate(link: Link, dialect: PostgresDialect) -> tuple[int, int]:
     """Bring the schema up to date, in one transaction; its version before and after."""
     target = dialect.connections.target
+    bound_s, link.bound_s = link.bound_s, None  # others may be at it, and tables may be large
     await link.said(f"BEGIN; SELECT pg_advisory_xact_lock({dialect.key('migrations')})")
     try:
         await link.said(f'CREATE SCHEMA IF NOT EXISTS "{target.schema}"')
@@ -122,6 +124,7 @@ async def migrate(link: Link, dialect: PostgresDialect) -> tuple[int, int]:
             await link.said("ROLLBACK")
         raise
     await link.said("COMMIT")
+    link.bound_s = bound_s
     return before, max(before, NEWEST)
 
 

@@ -11,12 +11,18 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from aether_protocol.adapters.stores.postgres.connections import Connections, Link
+from aether_protocol.adapters.stores.postgres.connections import Connections
+from aether_protocol.adapters.stores.postgres.link import Link
 
 POLL_S: Final = 1.0  # between two looks of a reader that is hinted
 UNHINTED_POLL_S: Final = 0.05  # of one that is not
 HINT_S: Final = 0.05  # after a change: one hint for all that follow by then
+_LOOK_S: Final = 5.0  # between two looks whether the connection is still there
 _PAUSES_S: Final = (0.02, 0.1, 0.3, 1.0)  # between two tries to connect; the last for all that follow
+
+_ENTER: Final = (
+    "INSERT INTO sessions (owner, key) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET key = excluded.key, gone_at = NULL"
+)
 
 
 class StoreSession:
@@ -36,8 +42,10 @@ class StoreSession:
         self._link: Link | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._owners: set[str] = set()
+        self._locked: set[str] = set()  # of these, on this connection
         self._woken = asyncio.Event()
         self._connected = asyncio.Event()
+        self._speaking = asyncio.Lock()  # a connection carries out one statement at a time
         self._sending: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._mail: list[Callable[[], None]] = []
@@ -69,7 +77,8 @@ class StoreSession:
 
     async def _notify(self, link: Link) -> None:
         with contextlib.suppress(Exception):  # it is a hint
-            await link.said(f'NOTIFY "{self._channel}"')
+            async with self._speaking:
+                await link.said(f'NOTIFY "{self._channel}"')
 
     # --- the mailbox ---
 
@@ -106,20 +115,20 @@ class StoreSession:
         if owner not in self._owners:
             return
         self._owners.discard(owner)
+        self._locked.discard(owner)
         if self._link is not None:
             with contextlib.suppress(Exception):  # others end its lease then
-                await self._link.run("DELETE FROM sessions WHERE owner = ?", (owner,))
-                await self._link.run("SELECT pg_advisory_unlock(?)", (self._key(owner),))
+                async with self._speaking:
+                    await self._link.run("DELETE FROM sessions WHERE owner = ?", (owner,))
+                    await self._link.run("SELECT pg_advisory_unlock(?)", (self._key(owner),))
 
     async def _lock(self, link: Link, owner: str) -> None:
         with contextlib.suppress(Exception):  # lost again: it is made anew
             key = self._key(owner)
-            if (await link.run("SELECT pg_try_advisory_lock(?)", (key,))).rows == [(True,)]:
-                text = (
-                    "INSERT INTO sessions (owner, key) VALUES (?, ?) "
-                    "ON CONFLICT (owner) DO UPDATE SET key = excluded.key, gone_at = NULL"
-                )
-                await link.run(text, (owner, key))
+            async with self._speaking:
+                if (await link.run("SELECT pg_try_advisory_lock(?)", (key,))).rows == [(True,)]:
+                    self._locked.add(owner)
+                    await link.run(_ENTER, (owner, key))
 
     # --- the connection ---
 
@@ -127,13 +136,13 @@ class StoreSession:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._link, self._keeping = loop, None, None
-            self._woken, self._connected = asyncio.Event(), asyncio.Event()
+            self._woken, self._connected, self._speaking = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         if self._keeping is None:
             self._keeping = loop.create_task(self._keep())
 
     async def _keep(self) -> None:
         """Keep a connection, for as long as the store is open."""
-        tries = 0
+        tries, left = 0, None
         while True:
             try:
                 link = await self._connections.open(synchronous=False)
@@ -142,26 +151,42 @@ class StoreSession:
                 tries += 1
                 continue
             lost = asyncio.Event()
+            self._locked.clear()
             link.connection.add_termination_listener(lambda _, lost=lost: lost.set())
             try:
-                await link.connection.add_listener(self._channel, self._hear)
-                await link.connection.add_listener(self.mail_channel, self._hear_mail)
+                if left is not None:  # it may hold our locks, and one that is let go later would make us look dead
+                    await link.end(left)
+                    left = None
+                await link.listen(self._channel, self._hear)
+                await link.listen(self.mail_channel, self._hear_mail)
                 for owner in sorted(self._owners):
                     await self._lock(link, owner)
                 self._link, tries = link, 0
                 self._connected.set()
                 self._woken.set()  # what was missed meanwhile is looked for
                 self._hear_mail()
-                if link.lives:
-                    await lost.wait()
+                await self._look_after(link, lost)
             except asyncio.CancelledError:
                 link.drop()
                 raise
-            except Exception:  # it was lost while it was set up
-                link.drop()
+            except Exception:  # it was lost, also while it was set up
+                link.abandon()
+            left = left or link.backend
             self._link = None
             self._connected.clear()
             await asyncio.sleep(_PAUSES_S[0])
+
+    async def _look_after(self, link: Link, lost: asyncio.Event) -> None:
+        """Return once the connection is lost; nothing is asked on it for long, so it is asked whether it is there. Raises
+        what it answers else."""
+        while link.lives:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(lost.wait(), _LOOK_S)
+            if link.lives:
+                async with self._speaking:
+                    await link.run("SELECT 1")
+                for owner in sorted(self._owners - self._locked):
+                    await self._lock(link, owner)
 
     def _hear(self, *_: Any) -> None:
         self._woken.set()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.adapters.stores.postgres.changes import PostgresChanges
-from aether_protocol.adapters.stores.postgres.connections import Connections, Link, Prepare, Target
+from aether_protocol.adapters.stores.postgres.connections import Connections, Prepare
 from aether_protocol.adapters.stores.postgres.dialect import PostgresDialect
 from aether_protocol.adapters.stores.postgres.leases import PostgresLeases
+from aether_protocol.adapters.stores.postgres.link import Link, Target
 from aether_protocol.adapters.stores.postgres.mailbox import PostgresMailbox
 from aether_protocol.adapters.stores.postgres.runs import PostgresRuns
 from aether_protocol.adapters.stores.postgres.schema import prepare

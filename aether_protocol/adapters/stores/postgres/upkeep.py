@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from aether_protocol.adapters.stores.postgres.connections import Link
 from aether_protocol.adapters.stores.postgres.dialect import BITS, PostgresDialect
+from aether_protocol.adapters.stores.postgres.link import Link
 from aether_protocol.adapters.stores.postgres.schema import migrate, tables
 from aether_protocol.adapters.stores.sql.checks import MOST, faults
 from aether_protocol.adapters.stores.sql.fleet import identity
@@ -37,7 +37,7 @@ class PostgresUpkeep:
         self._tier = tier
 
     async def info(self) -> StoreInfo:
-        (runs, open_runs), size, server = await self._dialect.query(self._info)
+        (runs, open_runs), size, server = await self._dialect.query(self._info, bulk=True)
         target = self._dialect.connections.target
         details = {
             "adapter": "postgres",
@@ -56,7 +56,7 @@ class PostgresUpkeep:
         return runs, size, server
 
     async def check(self) -> list[str]:
-        found = await self._dialect.query(self._check)
+        found = await self._dialect.query(self._check, long=True)
         return [*found[:MOST], f"more than {MOST} faults: the rest is not listed"] if len(found) > MOST else found
 
     def _check(self) -> Work[list[str]]:
@@ -69,23 +69,23 @@ class PostgresUpkeep:
         return found
 
     async def vacuum(self) -> None:
-        await self._dialect.transact(_drop_leavings)
+        await self._dialect.transact(_drop_leavings, long=True)
 
         async def attempt(link: Link, _: bool) -> None:
             for name in sorted(tables()):
                 await link.said(f"VACUUM (ANALYZE) {name}")  # stands alone: no transaction may be open
 
-        await self._dialect.connections.insist(attempt)
+        await self._dialect.connections.insist(attempt, None)
 
     async def migrate(self) -> tuple[int, int]:
         async def attempt(link: Link, _: bool) -> tuple[int, int]:
             return await migrate(link, self._dialect)
 
-        return await self._dialect.connections.insist(attempt)
+        return await self._dialect.connections.insist(attempt, None)
 
     async def artifacts(self) -> Mapping[tuple[str, str], str]:
         text = "SELECT namespace, artifacts.digest, min(run_id) FROM artifacts JOIN runs ON number = run GROUP BY 1, 2"
-        found = await self._dialect.query(lambda: fetch(text))
+        found = await self._dialect.query(lambda: fetch(text), bulk=True)
         return {(namespace, digest): run_id for namespace, digest, run_id in found}
 
     async def identity(self) -> str:

@@ -69,7 +69,7 @@ class SqlLogs:
         self, run_id: str, path: str | None = None, after: int = 0, limit: int = 1_000, *, before: int | None = None
     ) -> list[LogLine]:
         asked = (after, path, limit, _END if before is None else before)
-        lines = await self._db.query(lambda: self._read(run_id, asked, "ASC" if before is None else "DESC"))
+        lines = await self._db.query(lambda: self._read(run_id, asked, "ASC" if before is None else "DESC"), bulk=True)
         lines.sort(key=lambda line: line.seq)
         return lines[:limit] if before is None else lines[-limit:]
 

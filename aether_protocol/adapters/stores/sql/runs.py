@@ -243,7 +243,7 @@ class RunRecords:
     # --- reading ---
 
     async def load(self, run_id: str) -> StoredRun:
-        row, head, saved, lines = await self._db.query(lambda: self._load(run_id, f"run {run_id!r}"))
+        row, head, saved, lines = await self._db.query(lambda: self._load(run_id, f"run {run_id!r}"), bulk=True)
         whose = f"run {run_id!r}"
         header = self.codec.read_header(head[2] if head is not None else None, whose)
         plan = self.codec.read_plan(head[4:] if head is not None else None, whose)
@@ -275,10 +275,11 @@ class RunRecords:
         order = "wake_at, run_id" if query.asleep else "created_at DESC, run_id DESC"
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY {order} LIMIT ?"
         limit = UNLIMITED if query.limit is None else query.limit
-        return [make_row(found) for found in await self._db.query(lambda: fetch(text, (*values, limit)))]
+        found = await self._db.query(lambda: fetch(text, (*values, limit)), bulk=True)
+        return [make_row(one) for one in found]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
-        return (await self._db.query(lambda: self._lines(run_id, after, limit)))[:limit]
+        return (await self._db.query(lambda: self._lines(run_id, after, limit), bulk=True))[:limit]
 
     def _lines(self, run_id: str, after: int, limit: int) -> Work[list[tuple[int, str]]]:
         known = self.known.get(run_id) or (yield from self.look_up(run_id, keep=False))

@@ -55,8 +55,8 @@ class SqlDatabase(Protocol):
         """
         ...
 
-    async def query(self, make: Callable[[], Work[T]]) -> T:
-        """Carry out work that reads, all of it at the same moment."""
+    async def query(self, make: Callable[[], Work[T]], *, bulk: bool = False) -> T:
+        """Carry out work that reads, all of it at the same moment. `bulk`: it may bring, or look at, very much."""
         ...
 
     def list_value(self, values: Sequence[str]) -> Any:

@@ -33,7 +33,7 @@ class SqliteDialect:
         async with self._db.write() as execute:
             return carry_out(execute, make())
 
-    async def query(self, make: Callable[[], Work[T]]) -> T:
+    async def query(self, make: Callable[[], Work[T]], *, bulk: bool = False) -> T:
         with self._db.read() as execute:
             return carry_out(execute, make())
 
