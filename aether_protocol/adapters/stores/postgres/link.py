@@ -25,7 +25,7 @@ from aether_protocol.errors import PortError, UsageError
 QUICK_S: Final = 5.0  # for one statement of the engine; twice as long with the next try
 BULK_S: Final = 60.0  # for one that may bring or read very much
 CONNECT_S: Final = 10.0
-END_S: Final = 4.0  # for a process of the server to end that was told to
+END_S: Final = 4.0  # for a process of the server to end when it is asked to
 _SEPARATOR: Final = re.compile("[:/?#]")
 _STATEMENTS: Final = 256  # that are kept prepared on a connection
 
@@ -194,7 +194,7 @@ async def connect(target: Target, synchronous: bool, limit_s: float = CONNECT_S)
 
 
 async def settle(connection: Any, target: Target, synchronous: bool) -> Backend:
-    """Set what a session of ours has set, by statements: a pool passes no parameters of the start on. Gives the process that
+    """Set what each of our sessions has set, by statements: a pool passes no parameters of the start on. Gives the process that
     serves it. Raises PortError for a database that cannot hold all texts."""
     encoding = connection.get_settings().server_encoding
     if encoding != "UTF8":

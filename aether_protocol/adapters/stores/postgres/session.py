@@ -154,7 +154,7 @@ class StoreSession:
             self._locked.clear()
             link.connection.add_termination_listener(lambda _, lost=lost: lost.set())
             try:
-                if left is not None:  # it may hold our locks, and one that is let go later would make us look dead
+                if left is not None:  # it may hold our locks, and releasing them later would make us look dead
                     await link.end(left)
                     left = None
                 await link.listen(self._channel, self._hear)
