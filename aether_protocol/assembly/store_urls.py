@@ -16,7 +16,8 @@ from aether_protocol.errors import UsageError
 
 PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:\s]*):[^?#\s]*@")  # also one with a slash, which should have been escaped
+# Also one with a slash, which should have been escaped; with ? or #, where no port can be meant.
+_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:\s]*):(?:[^?#\s]*@|(?!\d{1,5}(?:[/?#]|$))\S*@)")
 _TOKEN: Final = re.compile(r"(?<=nats://)[^/?#@:\s]+@")  # for NATS a name without a password is a token
 _OPTION: Final = re.compile(r"([?&][^=&#\s]*(?:password|passwd|passphrase|secret|token)[^=&#\s]*=)[^&#\s]*", re.IGNORECASE)
 _SCHEME: Final = re.compile("[a-z][a-z0-9+-]+:")  # of two letters or more: one is a drive

@@ -131,6 +131,9 @@ def postgres_store(url: str, *, reads_only: bool = False) -> Store:
     if not read.path.startswith("//"):
         raise UsageError(f"the store {shown!r} names no server", hint="like 'postgres://user@host/database'")
     options = read.named_options()
+    if read.path.count("@") > 1 or "#" in url or any("@" in name for name in options):
+        hint = "in a password @ is written as %40, / as %2F, ? as %3F, # as %23; better: PGPASSWORD or ~/.pgpass"
+        raise UsageError(f"the store {_host_alone(url)!r} has a URL that cannot be read", hint=hint)
     ours = {name: options.pop(name) for name in _POSTGRES_OPTIONS if name in options}
     schema = ours.get("schema", SCHEMA)
     if not _SCHEMA.fullmatch(schema):
@@ -138,6 +141,8 @@ def postgres_store(url: str, *, reads_only: bool = False) -> Store:
         raise UsageError(f"the store {shown!r} has the schema {schema!r}, which is not a plain name", hint=hint)
     try:
         patience_s = float(ours.get("patience", PATIENCE_S))
+        if not 0 <= patience_s < float("inf"):
+            raise ValueError
     except ValueError:
         raise UsageError(f"the store {shown!r} has a patience that is not a number of seconds", hint="like 15") from None
     rest = f"?{urlencode(options, safe='/:')}" if options else ""
@@ -149,6 +154,13 @@ def postgres_store(url: str, *, reads_only: bool = False) -> Store:
         reads_only=reads_only,
         patience_s=patience_s,
     )
+
+
+def _host_alone(url: str) -> str:
+    """A URL whose password cannot be told from the rest, without all that may be one."""
+    scheme, _, rest = url.partition("://")
+    rest = rest.replace("%40", "@")  # as it is where the URL was taken apart before
+    return f"{scheme}://...@{rest.rpartition('@')[2].partition('?')[0].rstrip('=')}" if "@" in rest else f"{scheme}://..."
 
 
 def workspaces_root(store: object, given: str | Path | None = None) -> Path | None:

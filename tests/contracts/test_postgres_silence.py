@@ -48,7 +48,7 @@ def play(body: Body, patience_s: float = PATIENCE_S) -> None:
     asyncio.run(asyncio.wait_for(go(), 100))
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 @pytest.mark.parametrize("where", ["stop_before", "stop_after"])
 @pytest.mark.parametrize("kind", ["steps", "several", "with a row", "in a transaction"])
 def test_an_append_whose_server_falls_silent_is_written_once(where: str, kind: str) -> None:
@@ -71,7 +71,7 @@ def test_an_append_whose_server_falls_silent_is_written_once(where: str, kind: s
     play(body)
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_what_a_silent_connection_had_locked_is_free_before_it_is_tried_again() -> None:
     """Law: what the try before was doing is over, or else a retry waits for itself."""
 
@@ -86,7 +86,7 @@ def test_what_a_silent_connection_had_locked_is_free_before_it_is_tried_again() 
     play(body)
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_a_server_that_stays_silent_is_given_up_after_the_patience_and_used_again_later() -> None:
     async def body(store: PostgresStore, wire: Wire, direct: PostgresStore) -> None:
         await store.runs.create(new_run("a"))
@@ -110,7 +110,7 @@ def test_a_server_that_stays_silent_is_given_up_after_the_patience_and_used_agai
     play(body, 3.0)
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_calls_that_wait_for_a_connection_get_one_where_all_have_fallen_silent() -> None:
     async def body(store: PostgresStore, wire: Wire, direct: PostgresStore) -> None:
         for at in range(12):
@@ -124,7 +124,7 @@ def test_calls_that_wait_for_a_connection_get_one_where_all_have_fallen_silent()
     play(body, 15.0)
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_a_session_that_falls_silent_is_made_anew_with_its_lock_and_its_hints() -> None:
     async def body(store: PostgresStore, wire: Wire, direct: PostgresStore) -> None:
         token = await store.runs.create(new_run("a", owner="me", ttl=60 * SECOND))
@@ -155,7 +155,7 @@ async def _holder(store: PostgresStore) -> int | None:
     return rows[0][0] if rows else None
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_a_run_goes_through_connections_that_fall_silent_again_and_again() -> None:
     async def body(store: PostgresStore, wire: Wire, direct: PostgresStore) -> None:
         size = 200
@@ -178,7 +178,7 @@ def test_a_run_goes_through_connections_that_fall_silent_again_and_again() -> No
     play(body)
 
 
-@pytest.mark.rule("RT-154")
+@pytest.mark.rule("RT-155")
 def test_work_that_takes_long_is_waited_for() -> None:
     """Migrations, copies and checks have no bound; a statement of the engine has one, and what takes longer is ended there."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from aether_protocol.adapters.stores.postgres.link import Target
 from aether_protocol.assembly import open_store
-from aether_protocol.assembly.store_urls import read_store_url
-from aether_protocol.errors import UsageError
+from aether_protocol.assembly.store_urls import read_store_url, without_password
+from aether_protocol.errors import PortError, UsageError
 from aether_protocol.ports.store import RunQuery
 
 
@@ -86,3 +88,29 @@ def test_files_lie_where_the_url_says(
 def test_a_store_without_a_path_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="has no path"):
         open_store(url)
+
+
+PASSWORDS = ["p#sEcret", "p?sEcret", "p@sEcret", "p/sEcret", "p[sEcret", "p:sEcret", "sEcret%23x", "p%40sEcret"]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_no_error_of_a_postgres_url_shows_a_password(password: str) -> None:
+    """Also where the URL is read wrongly, since what is special was not escaped; and no part of it is looked up as a host."""
+    url = f"postgres://me:{password}@127.0.0.1:1/db?schema=x"
+    with pytest.raises((UsageError, PortError)) as told:
+        asyncio.run(_made(url))
+    shown = f"{told.value} {told.value.hint} {without_password(url)}"
+    assert "sEcret" not in shown
+    assert "Name or service" not in shown
+
+
+@pytest.mark.parametrize("patience", ["-1", "nan", "inf", "x"])
+def test_patience_is_a_number_of_seconds(patience: str) -> None:
+    with pytest.raises(UsageError, match="patience"):
+        open_store(f"postgres://host/db?patience={patience}")
+
+
+def test_a_place_is_shown_as_it_was_written() -> None:
+    for url in ("postgres://[::1]:1/db", "postgres://a:1,b:2/db", "postgres:///db"):
+        assert Target(url, "aether", synchronous=True).shown == url
+    assert Target("postgres://me:pw@[::1]:1/db?sslmode=x&password=y@z", "s", synchronous=True).shown.count("pw") == 0

@@ -40,7 +40,6 @@ _MET_STATES: Final = frozenset({"40001", "40P01", "23505", "23503"})
 _FAULTS: Final[dict[str, tuple[str, str | None]]] = {
     "28": ("does not let this user in", "is the password right (PGPASSWORD, ~/.pgpass), and does pg_hba.conf allow the user?"),
     "3D000": ("has no database of this name", "make it: createdb NAME"),
-    "42501": ("refuses this user", "grant it: GRANT CREATE ON DATABASE ... TO ..., or use the user that set the store up"),
     "53100": ("cannot grow: the disk of the server is full", "free some space: what was recorded is kept"),
     "53": ("is short of something", "see the log of the server"),
     "XX": ("reports damage", "see the log of the server; `aether db check` reports more"),
@@ -222,16 +221,22 @@ class Connections:
         state = getattr(error, "sqlstate", None) or ""
         if state in _MET_STATES:
             return BusyError(f"others change the same in {self.target.shown!r} all the time", hint="try again")
+        if state == "42501":
+            hint = f"use the user that set the store up, or let this one have all of the schema {self.target.schema!r}"
+            return PortError(f"{self.target.shown!r} refuses this user: {error}", hint=hint)
         said = f"cannot be used: {error}"
         message, hint = _FAULTS.get(state) or _FAULTS.get(state[:2]) or (said, None)
         return PortError(f"{self.target.shown!r} {message}", hint=hint)
 
     def _away(self, error: Exception) -> PortError:
-        state = getattr(error, "sqlstate", None)
+        state = getattr(error, "sqlstate", None) or ""
         if state in _REFUSALS:
             what, hint = _REFUSALS[state]
             return PortError(f"{self.target.shown!r} {what}", hint=hint)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError | PermissionError) and not self._was_there:
+            asked = "is the socket of the server there (host), and are the files that the URL names (sslrootcert, sslkey)?"
+            return PortError(f"{self.target.shown!r} cannot be reached: {reason}", hint=asked)
         what = "does not answer any more" if self._was_there else "cannot be reached"
         return PortError(f"{self.target.shown!r} {what}: {reason}", hint="is the server running, and the address right?")
 

@@ -180,9 +180,12 @@ async def connect(target: Target, synchronous: bool, limit_s: float = CONNECT_S)
         connection = await asyncpg.connect(
             target.dsn, server_settings={"application_name": "aether"}, timeout=limit_s, statement_cache_size=0
         )
-    except (ValueError, asyncpg.ClientConfigurationError) as error:
+    except (ValueError, OverflowError, asyncpg.ClientConfigurationError) as error:
         told = _without_secrets(target, error)
         raise UsageError(f"{target.shown!r} is not the URL of a PostgreSQL database: {told}") from None
+    except asyncpg.UndefinedObjectError as error:  # what the driver does not know is for the server to set
+        hint = "options: artifacts, durability, patience, schema, tier; for the driver sslmode, sslrootcert, host, port, user"
+        raise UsageError(f"{target.shown!r} has an option that is not known: {error}", hint=hint) from None
     try:
         async with asyncio.timeout(limit_s):
             backend = await settle(connection, target, synchronous)
@@ -230,7 +233,7 @@ def _without_secrets(target: Target, error: Exception) -> str:
     who, has_user, _ = unquote(target.dsn).partition("://")[2].rpartition("@")
     if has_user and ":" in who:
         return "it cannot be read (what is special in a password is written as %40, %2F, %23, %3F, %3A)"
-    return str(error)
+    return " ".join(str(error).split())
 
 
 def _count(status: str) -> int:

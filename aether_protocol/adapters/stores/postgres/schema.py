@@ -113,7 +113,9 @@ async def migrate(link: Link, dialect: PostgresDialect) -> tuple[int, int]:
     bound_s, link.bound_s = link.bound_s, None  # others may be at it, and tables may be large
     await link.said(f"BEGIN; SELECT pg_advisory_xact_lock({dialect.key('migrations')})")
     try:
-        await link.said(f'CREATE SCHEMA IF NOT EXISTS "{target.schema}"')
+        there = "SELECT 1 FROM pg_namespace WHERE nspname = ?"
+        if not (await link.run(there, (target.schema,))).rows:  # who may not make one may have been given one
+            await link.said(f'CREATE SCHEMA IF NOT EXISTS "{target.schema}"')
         before = await version(link, target)  # again: another may have been first
         for number in range(before - FIRST + 1 if before else 0, len(MIGRATIONS)):
             await link.said("; ".join(statements(number)))
