@@ -222,8 +222,8 @@ class Connections:
         if state in _MET_STATES:
             return BusyError(f"others change the same in {self.target.shown!r} all the time", hint="try again")
         if state == "42501":
-            hint = f"use the user that set the store up, or let this one have all of the schema {self.target.schema!r}"
-            return PortError(f"{self.target.shown!r} refuses this user: {error}", hint=hint)
+            advice = f"use the user that set the store up, or let this one have all of the schema {self.target.schema!r}"
+            return PortError(f"{self.target.shown!r} refuses this user: {error}", hint=advice)
         said = f"cannot be used: {error}"
         message, hint = _FAULTS.get(state) or _FAULTS.get(state[:2]) or (said, None)
         return PortError(f"{self.target.shown!r} {message}", hint=hint)
@@ -231,8 +231,8 @@ class Connections:
     def _away(self, error: Exception) -> PortError:
         state = getattr(error, "sqlstate", None) or ""
         if state in _REFUSALS:
-            what, hint = _REFUSALS[state]
-            return PortError(f"{self.target.shown!r} {what}", hint=hint)
+            refusal, hint = _REFUSALS[state]
+            return PortError(f"{self.target.shown!r} {refusal}", hint=hint)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError | PermissionError) and not self._was_there:
             asked = "is the socket of the server there (host), and are the files that the URL names (sslrootcert, sslkey)?"
