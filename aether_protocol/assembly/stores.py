@@ -157,7 +157,7 @@ def postgres_store(url: str, *, reads_only: bool = False) -> Store:
 
 
 def _host_alone(url: str) -> str:
-    """A URL whose password cannot be told from the rest, without all that may be one."""
+    """A URL in which it cannot be seen where the password ends, without all that may be one."""
     scheme, _, rest = url.partition("://")
     rest = rest.replace("%40", "@")  # as it is where the URL was taken apart before
     return f"{scheme}://...@{rest.rpartition('@')[2].partition('?')[0].rstrip('=')}" if "@" in rest else f"{scheme}://..."
