@@ -96,6 +96,11 @@ class ManualClock:
                 return True
         return False
 
+    def fire_all(self) -> None:
+        """Fire the timers that are due now, those that come to be due by them, too."""
+        while self.fire():
+            pass
+
     def advance(self, to_us: int) -> None:
         """Move to instant `to_us`; what is due then waits for `wake` and `fire`.
 

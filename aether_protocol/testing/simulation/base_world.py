@@ -43,6 +43,7 @@ class BaseWorld:
     another process comes for one that died. `work` decides what tasks give; `survive`: workers outlive engines."""
 
     absences: tuple[int, ...]
+    together = False  # whether what is due at one instant happens at once, or one thing after the other
 
     def __init__(
         self, clock: ManualClock, store: SimStore, chaos: Chaos, work: int, *, survive: bool, machine: ProcessOptions = _REMOTE
@@ -133,6 +134,8 @@ class BaseWorld:
             raise LawBrokenError("every run ends", f"it takes hours: {self.store.open_runs()}")
         if self.clock.now() != before:
             self.clock.step()  # time moved, and nothing else: what is due then comes at once
+        if self.together:
+            self.clock.fire_all()
 
     def _elsewhere(self, result: TaskResult) -> None:
         """A result whose engine is gone reaches another one, which may or may not know the run."""

@@ -70,27 +70,27 @@ class Chaos:
     def __init__(self, seed: int, strength: float, without: Collection[str] = ()) -> None:
         self.happened: list[str] = []
         self.counts: Counter[str] = Counter()
-        self._strength = strength
+        self._below = {kind: likely * strength * 2**64 for kind, (likely, _) in KINDS.items()}  # 0: no more of this kind
         self._without = frozenset(without)
-        self._asked: Counter[str] = Counter()
+        self._asked = dict.fromkeys((*KINDS, _CHOICE), 0)
         self._mixed = {kind: mix(seed, site) for kind, site in (*_SITES.items(), (_CHOICE, 0))}
-        self._over = False
 
     def end(self) -> None:
         """No more faults happen."""
-        self._over = True
+        self._below = dict.fromkeys(KINDS, 0)
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind happens now."""
-        likely, most = KINDS[kind]
         number = self._asked[kind] = self._asked[kind] + 1
-        likely *= self._strength
-        if not likely or self._over or self.counts[kind] >= most or mix(number, so_far=self._mixed[kind]) / 2**64 >= likely:
+        below = self._below[kind]
+        if not below or mix(number, so_far=self._mixed[kind]) >= below:
             return False
         name = f"{kind}#{number}"
         if name in self._without:
             return False
         self.counts[kind] += 1
+        if self.counts[kind] >= KINDS[kind][1]:
+            self._below[kind] = 0
         self.happened.append(name)
         return True
 

@@ -123,14 +123,7 @@ class FleetLaws:
 
     def settled(self, states: Iterable[FleetState], machines: Iterable[SimMachine]) -> None:
         """All runs have ended, and for a while nothing failed."""
-        left: list[str] = []
-        for state in states:
-            left += [f"{one.work.ref} is {one.state}" for one in state.deliveries.values() if one.state != "ended"]
-            left += [f"{work.ref} waits" for work in state.waiting.newest.values()]
-        for machine in machines:
-            if not machine.ended:
-                left += [f"{machine.name} has {machine.pool.refs[token]}" for token in machine.supervisor.held.tokens]
-                left += [] if machine.supervisor.held.are_reported else [f"{machine.name} has something to report"]
+        left = what_is_left(states, machines)
         self.demand(not left, SETTLED, "; ".join(left))
 
     def drained(self, machine: SimMachine) -> None:
@@ -163,3 +156,16 @@ class FleetLaws:
                 told = f"{run_id} {one.ref}: {got} of {one.lines} lines of execution {one.number}"
                 self.demand(got == one.lines, LOGGED, told)
 
+
+
+def what_is_left(states: Iterable[FleetState], machines: Iterable[SimMachine]) -> list[str]:
+    """What servers and workers have to do or to report still."""
+    left: list[str] = []
+    for state in states:
+        left += [f"{one.work.ref} is {one.state}" for one in state.deliveries.values() if one.state != "ended"]
+        left += [f"{work.ref} waits" for work in state.waiting.newest.values()]
+    for machine in machines:
+        if not machine.ended:
+            left += [f"{machine.name} has {machine.pool.refs[token]}" for token in machine.supervisor.held.tokens]
+            left += [] if machine.supervisor.held.are_reported else [f"{machine.name} has something to report"]
+    return left

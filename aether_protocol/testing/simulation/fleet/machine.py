@@ -35,6 +35,7 @@ from aether_protocol.worker.transport import WorkerTransport
 _DURATIONS: Final = (0, 0, SECOND // 2, SECOND, SECOND, 3 * SECOND, 8 * SECOND, 25 * SECOND)
 _STOPS: Final = (0, 0, SECOND, 5 * SECOND)  # how long an attempt takes to stop
 LEASE: Final = 30_000_000
+GRAIN: Final = 50_000
 _POISON: Final = 0.004  # attempts of such a task run always kill their child
 
 
@@ -59,9 +60,9 @@ class MachineClock:
         return self._begin + int((world - self._begin) * self._rate)
 
     def call_at(self, due_us: int, callback: Callable[[], None]) -> _Alarm:
-        due = self._begin + math.ceil((due_us - self._begin) / self._rate)
+        due = -(-(self._begin + math.ceil((due_us - self._begin) / self._rate)) // GRAIN) * GRAIN
         while self._at(due) < due_us:
-            due += 1
+            due += GRAIN
         alarm = _Alarm(callback)
         alarm.timer = self._clock.call_at(max(due, self._clock.now()), lambda: self.when_awake(alarm.ring))
         return alarm

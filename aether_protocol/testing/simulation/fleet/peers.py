@@ -27,7 +27,7 @@ from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
 from aether_protocol.testing.simulation.process import Process
 from aether_protocol.worker.transport import TransportError
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 2.0
 
 
 class SimulatedLink(SimSession):

@@ -14,7 +14,7 @@ from typing import Final
 from aether_protocol.errors import AetherError
 from aether_protocol.plan.model import Plan
 from aether_protocol.testing.simulation.fleet.machine import SimMachine
-from aether_protocol.testing.simulation.fleet.network import TROUBLE
+from aether_protocol.testing.simulation.fleet.network import LATEST, TROUBLE
 from aether_protocol.testing.simulation.fleet.peers import ServerLife
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
@@ -32,6 +32,7 @@ class ServersWorld(FleetWorld):
     """Plays a scenario with `servers` of them, and at times one more."""
 
     absences = (0, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND)
+    least_calm = LATEST  # every message has arrived by then
     recovers = False  # they claim what is their share
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:

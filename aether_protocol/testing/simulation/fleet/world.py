@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from aether_protocol.engine.mailbox import cancel_question, resume_question, suspended_paths
+from aether_protocol.fleet.state import FleetState
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import STATE_ACTION_LOG
 from aether_protocol.ports.wire import AttemptRef
@@ -25,7 +26,7 @@ from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.simulation.base_world import BaseWorld
 from aether_protocol.testing.simulation.chaos import Chaos
 from aether_protocol.testing.simulation.document_generator import compile_value
-from aether_protocol.testing.simulation.fleet.laws import FleetLaws
+from aether_protocol.testing.simulation.fleet.laws import FleetLaws, what_is_left
 from aether_protocol.testing.simulation.fleet.machine import MachineOffer, SimMachine
 from aether_protocol.testing.simulation.fleet.network import TROUBLE, Network, SimTransport
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
@@ -54,6 +55,8 @@ class FleetWorld(BaseWorld):
     """Plays one scenario. `outcomes` say how its runs ended, by number."""
 
     absences = (0, SECOND, 5 * SECOND, 15 * SECOND, 40 * SECOND)
+    together = True
+    least_calm: int | None = None  # microseconds
     recovers = True  # what is not driven is recovered with each tick
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
@@ -86,12 +89,17 @@ class FleetWorld(BaseWorld):
         self._cancelled: set[str] = set()
         self._over_at: int | None = None  # all runs had ended then
         self._calm_from: int | None = None  # and from then on nothing failed any more
+        self._calm_us = _CALM
 
     def _broker(self, host: object) -> SimulatedFleet:
         assert isinstance(host, Process)
         fleet = self.fleets[host] = SimulatedFleet(self._parts, host, self.network.free_address())
         fleet.calm_since = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
         return fleet
+
+    @property
+    def _is_over(self) -> bool:
+        return self._calm_from is not None and self.clock.now() >= self._calm_from + self._calm_us
 
     # --- the course of things ---
 
@@ -103,7 +111,7 @@ class FleetWorld(BaseWorld):
             self._start(offer)
         self.clock.call_at(self.begin, self._tick)
         try:
-            while self._calm_from is None or self.clock.now() < self._calm_from + _CALM:
+            while not self._is_over:
                 await self._loop.quiet()
                 self.laws.at_rest()
                 if self.broken:
@@ -170,14 +178,23 @@ class FleetWorld(BaseWorld):
 
     def _look_at_end(self) -> None:
         """Once all runs have ended, faults cease, and those that last come to their end."""
-        if self._over_at is None or self._calm_from is not None:
-            return
-        if self.clock.now() >= self._over_at + _FAULTS_AFTERWARDS:
+        if self._calm_from is not None:
+            self._look_at_calm(self._calm_from)
+        elif self._over_at is not None and self.clock.now() >= self._over_at + _FAULTS_AFTERWARDS:
             self.chaos.end()
             well = [one for one in self.living() if not (self.fleets[one].clock.frozen or one.cut_off)]
             all_well = self.scenario.servers <= len(well) == len(self.living())
             if all_well and not self.vault.away and all(one.well for one in self.machines):
                 self._calm_from = self.clock.now()
+
+    def _look_at_calm(self, since: int) -> None:
+        """It lasts no longer than until nothing is left, where this world is not about what comes after that."""
+        calm = self.clock.now() - since
+        if self.least_calm is not None and calm >= self.least_calm and not what_is_left(self._states(), self.machines):
+            self._calm_us = min(self._calm_us, calm)
+
+    def _states(self) -> list[FleetState]:
+        return [self.fleets[process].broker.fleet.state for process in self.living()]
 
     def trouble_server(self, process: Process) -> None:
         fleet = self.fleets[process]
@@ -318,7 +335,7 @@ class FleetWorld(BaseWorld):
             self.laws.judge_logs(name, await self.store.logs.read(name, limit=100_000))
             self.counts["logs judged"] += 1
             self.outcomes.append(ending(loaded))
-        self.laws.settled([self.fleets[process].broker.fleet.state for process in self.living()], self.machines)
+        self.laws.settled(self._states(), self.machines)
         if self.broken:
             raise self.broken[0]
         self.count_faults()
