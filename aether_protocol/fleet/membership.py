@@ -84,7 +84,9 @@ def taken(fleet: FleetState, event: e.Taken) -> None:
     session.poll = event.poll
     for _ in range(event.count):
         work = fleet.waiting.next_of(event.need, event.namespaces)
-        if work is None or event.at - work.at < fleet.settings.offer_after:
+        if work is None or work.number:
+            break  # what another server placed here goes no further
+        if event.at - work.at < fleet.settings.offer_after:
             break  # a worker of this server may be about to ask
         fleet.assign(work, session, event.at)
 

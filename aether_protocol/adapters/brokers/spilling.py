@@ -59,11 +59,11 @@ class TakeRequest(Struct, rename="camel", frozen=True):
 
 
 def offers_of(fleet: FleetState, now: int) -> list[WorkOffer]:
-    """Return what has waited for a worker for longer than a moment."""
+    """Return what has waited for a worker for longer than a moment, but for what another server placed here."""
     found: list[tuple[object, WorkOffer]] = []
     for need, group in fleet.waiting.busy.items():
         head = group.queue.peek(None, fleet.waiting.full)
-        if head is None or now - head[1].at < fleet.settings.offer_after:
+        if head is None or head[1].number or now - head[1].at < fleet.settings.offer_after:
             continue
         message = NeedMessage(need.executor, need.pool, need.selector, need.prefer, slots=need.slots, unfit=need.unfit)
         found.append((head[0], WorkOffer(message, len(group.queue), group.queue.namespaces())))

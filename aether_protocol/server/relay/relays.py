@@ -98,6 +98,7 @@ class Relays:
         self._me = me
         self._clock = clock
         self._drivers: dict[str, str] = {}  # by run, the server that drives it
+        self._former: dict[tuple[str, str], int] = {}  # by run and server that drove it before: until when it may think so
         self._links: dict[str, PeerLink] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._used: dict[str, int] = {}  # when a link was last wanted
@@ -164,11 +165,15 @@ class Relays:
     # --- LinkSource -------------------------------------------------------------------------------------------------
 
     def held(self, owner: str) -> Sequence[tuple[str, Holding, bool]]:
-        """Return what workers here have of the runs of a server."""
+        """Return what workers here have of the runs of a server. One that was taken for gone, and lives, drives a run until its
+        own lease ends: it has to see what is carried out here, or it would give that out again."""
         found: list[tuple[str, Holding, bool]] = []
-        for delivery in self._foreign():
+        now = self._clock.now()
+        runs = {run_id for run_id, driver in self._drivers.items() if driver == owner}
+        runs |= {run_id for (run_id, driver), until in self._former.items() if driver == owner and until > now}
+        for delivery in self._here():
             work = delivery.work
-            if self._drivers.get(work.run_id) == owner:
+            if work.run_id in runs:
                 holding = Holding(delivery.number, work.ref, work.namespace, work.need.slots)
                 found.append((self._broker.tokens.make(holding), holding, delivery.is_over))
         waiting = [one for number, one in self._placed.items() if number not in self._broker.fleet.state.deliveries]
@@ -230,24 +235,25 @@ class Relays:
             asking.cancel()
             waiting.cancel()
 
+    def _here(self) -> list[WorkerDelivery]:
+        """What workers here have."""
+        state = self._broker.fleet.state
+        return [one for one in state.deliveries.values() if one.state != "ended" and not state.sessions[one.session].via]
+
     def _foreign(self) -> list[WorkerDelivery]:
         """What workers here have of runs that this server does not drive."""
-        state = self._broker.fleet.state
-        return [
-            one
-            for one in state.deliveries.values()
-            if one.state != "ended" and not self._drives(one.work.run_id) and not state.sessions[one.session].via
-        ]
+        return [one for one in self._here() if not self._drives(one.work.run_id)]
 
     def _note(self, drivers: Mapping[str, ServerRow], foreign: Sequence[WorkerDelivery], now: int) -> None:
         # A server that was at the address of this one is gone, though its lease may count: the way there leads back here.
         mine = (self._me.owner, self._me.address)
         others = {one: row for one, row in drivers.items() if row.owner != mine[0] and row.address != mine[1]}
-        moved = {self._drivers.get(run_id) for run_id, row in others.items() if self._drivers.get(run_id) != row.owner}
         changed = {run_id: row.owner for run_id, row in others.items()}
-        for run_id, row in others.items():
-            if self._drivers.get(run_id) != row.owner:
-                moved.add(row.owner)
+        moved = {owner for run_id, owner in changed.items() if self._drivers.get(run_id) != owner}
+        self._former = {former: until for former, until in self._former.items() if until > now}
+        for run_id, owner in self._drivers.items():
+            if changed.get(run_id) != owner:
+                self._former[run_id, owner] = now + self._broker.settings.lease
         self._drivers = changed
         for row in others.values():
             self._link(row)
@@ -293,11 +299,11 @@ class Relays:
     async def _guard(self, foreign: Sequence[WorkerDelivery]) -> None:
         """Stop what other servers may give to another worker soon."""
         now, lease = self._clock.now(), self._broker.settings.lease
-        for link in self._links.values():
-            for number, until in link.vouched.items():
-                self._vouch(number, until - round(lease * KILLED))
         stops = []
         for delivery in foreign:
+            link = self._links.get(self._drivers.get(delivery.work.run_id, ""))
+            if link is not None and delivery.number in link.vouched:
+                self._vouch(delivery.number, link.vouched[delivery.number] - round(lease * KILLED))
             first = now + round(lease * (SURE - UNSURE))
             if self._sure.setdefault(delivery.number, first) <= now and delivery.state in ("assigned", "running"):
                 stops.append(delivery.work.ref)

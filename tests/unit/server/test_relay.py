@@ -767,6 +767,52 @@ def test_what_was_taken_and_finds_no_room_after_all_goes_back() -> None:
 
 
 @pytest.mark.rule("RT-150")
+def test_what_another_server_placed_here_goes_no_further() -> None:
+    async def body(town: Town) -> None:
+        a, b, c = (town.servers[name] for name in "abc")
+        hand = Hand(b.broker)
+        await a.broker.dispatch([work(1, "nap")])
+        await town.pass_time(0.3)
+        polling = asyncio.ensure_future(hand.poll(free=1))
+        await settle()
+        taking = asyncio.ensure_future(b.relays.take(row_of("a"), WorkOffer(NeedMessage("nap"), 1, ["default"]), 1, None))
+        await b.broker.dispatch([work(7, "nap")])  # takes the room
+        await town.pass_time(0.2)
+        assert (await taking, len((await polling).work)) == (1, 1)
+        assert b.broker.fleet.state.waits(ref(1))
+        town.cut = {"a"}
+        assert await asked(town, Hand(c.broker), seconds=0.7) == Orders(), "two servers would be between it and its own"
+        session = b.broker.hello(
+            Hello(worker="server c", protocols=[PROTOCOL_VERSION], executors=[], slots={}, instance="c"), via="server c"
+        ).session
+        request = TakeRequest(1, NeedMessage("nap"), 1, None, [])
+        assert b.broker.fleet.state.waits(ref(1))
+        assert take_from(b.broker, session, request) == Orders()
+
+    play(body)
+
+
+def test_a_server_that_lives_and_was_taken_for_gone_sees_what_is_carried_out_and_gives_it_to_no_other_worker() -> None:
+    async def body(town: Town) -> None:
+        a, b, task = town.servers["a"], town.servers["b"], work(1, "nap")
+        hand = Hand(b.broker)
+        await a.broker.dispatch([task])
+        (item,) = (await asked(town, hand)).work
+        await hand.report(started=[item.token])
+        for driver in (None, "c", "b"):  # free at first, then another server has it, at last that of the worker
+            town.driver = driver
+            for _ in range(3):
+                await town.pass_time(2)
+                hand.beat(item.token)
+                assert not a.broker.fleet.state.waits(task.ref)
+                assert a.ear.losses == []
+        assert (await hand.report(results=[result(item.token, task)])).recorded == [item.token]
+        assert [one.ref for one in b.ear.results] == [task.ref]
+
+    play(body)
+
+
+@pytest.mark.rule("RT-150")
 def test_a_taken_attempt_outlives_the_server_that_gave_it_and_the_one_that_took_it() -> None:
     async def body(town: Town) -> None:
         a, hand, task = town.servers["a"], Hand(town.servers["b"].broker), work(1, "nap")

@@ -97,10 +97,6 @@ class FleetWorld(BaseWorld):
         fleet.calm_since = self.clock.now() + (TROUBLE if self.chaos.happened else 0)
         return fleet
 
-    @property
-    def _is_over(self) -> bool:
-        return self._calm_from is not None and self.clock.now() >= self._calm_from + self._calm_us
-
     # --- the course of things ---
 
     async def run(self) -> None:
@@ -111,7 +107,7 @@ class FleetWorld(BaseWorld):
             self._start(offer)
         self.clock.call_at(self.begin, self._tick)
         try:
-            while not self._is_over:
+            while self._calm_from is None or self.clock.now() < self._calm_from + self._calm_us:
                 await self._loop.quiet()
                 self.laws.at_rest()
                 if self.broken:
@@ -171,7 +167,8 @@ class FleetWorld(BaseWorld):
                 self.trouble_worker(machine)
         if not self.vault.away and self.chaos.strikes("secrets-down"):
             self.vault.away = True
-            self._later(self.chaos.choose(5, 60), lambda: setattr(self.vault, "away", False))
+            back = self.clock.now() + self.chaos.choose(5, 60) * SECOND
+            self.clock.call_at(back, lambda: setattr(self.vault, "away", False))
         self._look()
         self._look_at_end()
         self.errand(self.tend())
@@ -227,22 +224,15 @@ class FleetWorld(BaseWorld):
             if not (machine.cut_to or machine.cut_from) and strikes(kind):
                 machine.cut_to, machine.cut_from = bool(to), bool(of)
                 lasts = max(lasts, choose(5 * SECOND, 20 * SECOND, 80 * SECOND))
-                self.clock.call_at(self.clock.now() + lasts, partial(self._mend, machine))
+                self.clock.call_at(self.clock.now() + lasts, partial(_mend, machine))
         if len(self.chaos.happened) > before:
             machine.trouble_until = max(machine.trouble_until, self.clock.now() + lasts + TROUBLE)
-
-    @staticmethod
-    def _mend(machine: SimMachine) -> None:
-        machine.cut_to = machine.cut_from = False
 
     def _ask_to_drain(self, machine: SimMachine) -> None:
         server = self.network.servers.get(machine.address)
         if server is not None and not server.refuses and machine.supervisor.session:
             machine.draining = True
             server.broker.drain(machine.supervisor.session, self.chaos.choose(0, 5, 20))
-
-    def _later(self, seconds: int, call: object) -> None:
-        self.clock.call_at(self.clock.now() + seconds * SECOND, call)  # type: ignore[arg-type]
 
     # --- the operator ---
 
@@ -344,3 +334,7 @@ class FleetWorld(BaseWorld):
         super().count_faults()
         for kind, count in self.chaos.counts.items():
             self.counts[f"fault: {kind}"] += count
+
+
+def _mend(machine: SimMachine) -> None:
+    machine.cut_to = machine.cut_from = False
