@@ -105,7 +105,8 @@ class RunLoop:
         self._late = LateResults(store)
         self.reports = Reports(
             self.runs, self.deliveries, self.logs, self._put, self._late.take, late_logs=LateLogs(store, self.logs, clock.now),
-            mask=self.outside.mask_then, known=self.outside.known, most_deaths=most_deaths,
+            mask=self.outside.mask_then, known=self.outside.known, holds=self.outside.holds,
+            most_deaths=most_deaths,
         )
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._commands = CommandRunner(self.deliveries, self._timers, self._closed)

@@ -1,8 +1,8 @@
 """What comes from outside of a broker (payloads of resumes, results by hand) is masked before it enters a run (DATA-12).
 
 A broker masks what its executors say, since the texts are there; it is masked once more with what is known here, for workers
-may be elsewhere. The loop of the engine never waits for a provider: an answer that needs one is put into the inbox when the
-provider has answered.
+may be elsewhere. The loop of the engine never waits for a provider: what needs one is put into the inbox when the provider has
+answered. What a broker reports waits for HOLD_S at most, since it was masked where the attempt ran.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aether_protocol.scheduler.state import RunState
 
 Put = Callable[[Masker | None, UsageError | None], None]
 
+HOLD_S: Final = 10.0  # that reports of a run wait for what masks them once more
 _PLAIN: Final = (True, False, None)
 
 
@@ -45,12 +46,23 @@ def mask_resume(event: ResumeRequested, masker: Masker | None, unmasked: UsageEr
     return None
 
 
+class HeldReports:
+    """Reports of a run, in the order in which they came, and how many questions to providers have no answer yet."""
+
+    __slots__ = ("asks", "reports")
+
+    def __init__(self) -> None:
+        self.asks = 0
+        self.reports: list[Callable[[], None]] = []
+
+
 class OutsideAnswers:
     """Masks answers from outside. `book` has the providers of the engine."""
 
     def __init__(self, book: SecretBook) -> None:
         self._book = book
         self._asking: dict[asyncio.Task[None], tuple[ActiveRun, Callable[[], None]]] = {}
+        self._held: dict[ActiveRun, HeldReports] = {}  # reports of runs whose secrets are being asked for
 
     def take(self, run: ActiveRun, put: Put, drop: Callable[[], None] = lambda: None) -> None:
         """Call `put` with the masker of the run: now, or once the providers of its secrets have answered; where they did not
@@ -84,12 +96,38 @@ class OutsideAnswers:
 
     def known(self, run: ActiveRun) -> Masker | None:
         """The masker of a run with what is known here, for what its broker reports: a worker elsewhere masks it, and others may
-        speak in its name. Providers are asked once for what the run comes to use, and not waited for: an engine need not have
-        the secrets of its workers."""
+        speak in its name. Providers are asked once for what the run comes to use; what they do not have is not masked: an
+        engine need not have the secrets of its workers."""
         if run.secrets != run.asked_secrets:
             run.asked_secrets, run.masking = run.secrets, self._book.of(run.id)
-            self.take(run, lambda *_: None)
+            held = self._held.setdefault(run, HeldReports())
+            held.asks += 1
+            self.take(run, lambda *_: self._answered(run, held), held.reports.clear)
+            if self._held.get(run) is held:
+                asyncio.get_running_loop().call_later(HOLD_S, self._let_go, run, held)
         return None if run.masking is None else run.masking.masker
+
+    def holds(self, run: ActiveRun, report: Callable[[], None]) -> bool:
+        """Say whether a report waits for the masker of its run, behind those that came before; it is called when it may
+        go on."""
+        self.known(run)
+        held = self._held.get(run)
+        if held is None:
+            return False
+        held.reports.append(report)
+        return True
+
+    def _answered(self, run: ActiveRun, held: HeldReports) -> None:
+        held.asks -= 1
+        if not held.asks:
+            self._let_go(run, held)
+
+    def _let_go(self, run: ActiveRun, held: HeldReports) -> None:
+        """The providers have answered all that was asked, or are not waited for any longer."""
+        if self._held.get(run) is held:
+            del self._held[run]
+            for report in held.reports:
+                report()
 
     async def mask(self, state: RunState, text: str) -> str:
         """Mask a text about any run; `***` in its place where the secrets that the run has used cannot be had."""

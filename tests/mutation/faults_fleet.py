@@ -13,6 +13,7 @@ FLEET: Final = "tests/unit/fleet/test_machine.py"
 RELAY: Final = "tests/unit/server/test_relay.py"
 TURNS: Final = "tests/unit/worker/test_turns.py"
 FORWARDING: Final = "tests/unit/server/test_forwarding.py"
+WHOLE: Final = "tests/unit/server/test_whole_fleet.py"
 FUTURES: Final = "tests/e2e/test_futures_broker.py"
 DASK: Final = "tests/e2e/test_dask.py"
 DASK_CONTRACT: Final = "tests/contracts/test_dask_broker.py"
@@ -339,6 +340,38 @@ FAULTS: tuple[Fault, ...] = (
         "            await self._source.stop(orders.stop)\n",
         "            pass\n",
         tests=RELAY,
+    ),
+    Fault(
+        "RT-154",
+        "an attempt is repeated though a worker between servers may have it",
+        "server/relay/whereabouts.py",
+        "if not (self._expected().difference(found.spoken_for)):",
+        "if found.spoken_for:",
+        tests=WHOLE,
+    ),
+    Fault(
+        "RT-154",
+        "an attempt is repeated though another server has it",
+        "server/relay/whereabouts.py",
+        "{ref for ref in refs if ref not in found.held}",
+        "set(refs)",
+        tests=WHOLE,
+    ),
+    Fault(
+        "RT-154",
+        "a server that relays is listed beside its workers",
+        "server/relay/whole_fleet.py",
+        "        if one.via and one.instance in answered:\n            continue\n",
+        "",
+        tests=WHOLE,
+    ),
+    Fault(
+        "RT-154",
+        "why an attempt waits is said of the workers of one server",
+        "server/relay/whole_fleet.py",
+        "[counts[place] for owner, counts in seen.items() if owner != one.owner]",
+        "[]",
+        tests=WHOLE,
     ),
     Fault(
         "RT-146",

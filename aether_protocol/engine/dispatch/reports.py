@@ -41,8 +41,8 @@ _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its
 class Reports:
     """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have, or
     has given up, `late_logs` the logs of such a run. `mask` hides the secrets of a run in what its processes wrote, and gives
-    it back then; `known` gives what masks what workers say once more; `most_deaths` in a row of one attempt's process are an
-    Error."""
+    it back then; `known` gives what masks what workers say once more, and `holds` keeps a report back until that is known;
+    `most_deaths` in a row of one attempt's process are an Error."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Reports:
         *,
         mask: Mask,
         known: Callable[[ActiveRun], Masker | None],
+        holds: Callable[[ActiveRun, Callable[[], None]], bool],
         late_logs: LateLogs,
         most_deaths: int = MOST_DEATHS,
     ) -> None:
@@ -64,6 +65,7 @@ class Reports:
         self._stranger = stranger
         self._mask = mask
         self._known = known
+        self._holds = holds
         self._most_deaths = most_deaths
         self._late_logs = late_logs
         self._thread = 0
@@ -89,17 +91,18 @@ class Reports:
     def started(self, ref: AttemptRef) -> None:
         delivery = self.find(ref)
         if delivery is not None:
+            self._known(delivery.run)  # by the time that it says something, providers may have answered
             self._put(delivery.run, TaskStarted(NO_TIME, delivery.node, ref.attempt, "broker"), None)
 
     def heartbeat(self, ref: AttemptRef, details: Json = None) -> None:
         delivery = self.find(ref)
-        if delivery is not None:
+        if delivery is not None and not self._holds(delivery.run, lambda: None):  # it is said again
             masker = self._known(delivery.run)
             delivery.details = details if masker is None else masker.value(details)
 
     def lost(self, ref: AttemptRef, reason: str, blamed: bool) -> None:
         delivery = self.find(ref)
-        if delivery is not None:
+        if delivery is not None and not self._holds(delivery.run, lambda: self.lost(ref, reason, blamed)):
             self.gone(delivery, reason, blamed)
 
     def gone(self, delivery: Delivery, reason: str, blamed: bool) -> None:
@@ -130,6 +133,8 @@ class Reports:
                     self._stranger(ref.run_id, stored)
                 else:
                     self._put(run, None, stored)
+            return
+        if self._holds(run, lambda: self.finished(result, stored)):
             return
         del run.open[ref.path]
         delivery.dropped = True  # where it was refused, and came back all the same
@@ -178,6 +183,8 @@ class Reports:
     def _logged(self, ref: AttemptRef, stream: str, text: str, offset: int | None, part: LogPart | None) -> None:
         run = self._runs.get(ref.run_id)
         delivery = self.find(ref)
+        if run is not None and self._holds(run, lambda: self._logged(ref, stream, text, offset, part)):
+            return
         if part is None and offset is not None and delivery is not None:
             if delivery.known is None:
                 delivery.known = {}
