@@ -104,9 +104,8 @@ class RunLoop:
         keeper.start(self, self._wake, self.deliveries.withdraw_at_once)
         self._late = LateResults(store)
         self.reports = Reports(
-            self.runs, self.deliveries, self.logs, self._put, self._late.take, late_logs=LateLogs(store, self.logs, clock.now),
-            mask=self.outside.mask_then, known=self.outside.known, holds=self.outside.holds,
-            most_deaths=most_deaths,
+            self.runs, self.deliveries, self.logs, self._put, self._late.take, most_deaths=most_deaths, outside=self.outside,
+            late_logs=LateLogs(store, self.logs, clock.now),
         )
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._commands = CommandRunner(self.deliveries, self._timers, self._closed)

@@ -20,8 +20,9 @@ from aether_protocol.engine.dispatch.deliveries import Deliveries
 from aether_protocol.engine.dispatch.late_logs import LateLogs
 from aether_protocol.engine.inbox import NO_TIME, Reply
 from aether_protocol.engine.logs import Logs
+from aether_protocol.engine.outside import OutsideAnswers
 from aether_protocol.execution.context import sealed
-from aether_protocol.execution.masking import MASK, Masker
+from aether_protocol.execution.masking import MASK
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import TaskDef
 from aether_protocol.ports.broker import LogPart, Stored
@@ -32,7 +33,6 @@ from aether_protocol.scheduler.outstanding import goes_on
 
 Put = Callable[[ActiveRun, Event | None, Reply | None], None]
 Stranger = Callable[[str, Stored], None]
-Mask = Callable[[ActiveRun, str, Callable[[str], None]], None]
 
 _HOW: Final = re.compile(r"(?:signal|exit code) [0-9]{1,3}\b")
 _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its end but for the first line
@@ -40,9 +40,8 @@ _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its
 
 class Reports:
     """`put` is the way into the inbox; `stranger` takes the acknowledgement of a result whose run this engine does not have, or
-    has given up, `late_logs` the logs of such a run. `mask` hides the secrets of a run in what its processes wrote, and gives
-    it back then; `known` gives what masks what workers say once more, and `holds` keeps a report back until that is known;
-    `most_deaths` in a row of one attempt's process are an Error."""
+    has given up, `late_logs` the logs of such a run. `outside` hides the secrets of a run in what its processes wrote,
+    and keeps reports back until these are known; `most_deaths` in a row of one attempt's process are an Error."""
 
     def __init__(
         self,
@@ -52,9 +51,7 @@ class Reports:
         put: Put,
         stranger: Stranger,
         *,
-        mask: Mask,
-        known: Callable[[ActiveRun], Masker | None],
-        holds: Callable[[ActiveRun, Callable[[], None]], bool],
+        outside: OutsideAnswers,
         late_logs: LateLogs,
         most_deaths: int = MOST_DEATHS,
     ) -> None:
@@ -63,9 +60,9 @@ class Reports:
         self._logs = logs
         self._put = put
         self._stranger = stranger
-        self._mask = mask
-        self._known = known
-        self._holds = holds
+        self._mask = outside.mask_then
+        self._known = outside.known
+        self._holds = outside.holds
         self._most_deaths = most_deaths
         self._late_logs = late_logs
         self._thread = 0
