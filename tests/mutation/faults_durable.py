@@ -679,7 +679,7 @@ FAULTS = (
         tests="tests/unit/engine/test_delivery.py",
     ),
     Fault(
-        "RT-155",
+        "RT-156",
         "a result does not wait for the vault",
         "engine/dispatch/reports.py",
         "        if self._holds(run, lambda: self.finished(result, stored)):\n            return\n",
@@ -687,7 +687,7 @@ FAULTS = (
         tests="tests/unit/engine/test_masked_reports.py",
     ),
     Fault(
-        "RT-155",
+        "RT-156",
         "a vault that does not answer holds reports for ever",
         "engine/outside.py",
         "                asyncio.get_running_loop().call_later(HOLD_S, self._let_go, run, held)\n",

@@ -1,4 +1,4 @@
-"""What a broker reports before a vault has answered: it waits, in order and for so long, and is masked once more (RT-155)."""
+"""What a broker reports before a vault has answered: it waits, in order and for so long, and is masked once more (RT-156)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aether_protocol.testing.settling import settled
 from tests.unit.engine.plans import dag, plan, secret, task
 from tests.unit.engine.test_delivery import Site, at
 
-pytestmark = pytest.mark.rule("RT-155")
+pytestmark = pytest.mark.rule("RT-156")
 
 
 class SlowVault(SecretProvider):
