@@ -34,6 +34,7 @@ def _check_named_store(context: click.Context, parameter: click.Parameter, given
 # --- what is meant ---
 
 RunArgument = Annotated[str, argument("RUN")]
+RunOrSeveral = Annotated[str | None, argument("[RUN]", required=False)]
 NamespaceOption = Annotated[
     str | None, option("-n", "--namespace", metavar="NAME", help="The namespace of what is named; 'default' if left out.")
 ]

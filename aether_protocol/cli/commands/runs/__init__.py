@@ -2,7 +2,7 @@
 
 Modules by role:
 
-    start and steer      run, resume, cancel, retry, wait, there
+    start and steer      run, resume, cancel, retry, bulk, wait, there
     lists                ls, workflow, stats
     one run              show, look, status, logs, events
     past and difference  replay, diff

@@ -10,8 +10,9 @@ from msgspec import Struct
 from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.command import command_with, option
+from aether_protocol.cli.commands.runs.bulk import BulkRequest, DryRunOption, WhereOption, check_meant, do_all, read_where
 from aether_protocol.cli.drive import Driving, drive
-from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunArgument
+from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunOrSeveral
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
 
@@ -22,12 +23,15 @@ EPILOG = """\b
 Examples:
   aether retry latest
   aether retry nightly --from main.load   (that task and all downstream of it)
+  aether retry --where name=nightly,phase=Failed,since=1d --dry-run
 
 The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Exit codes: as those of 'aether run'."""
 
 
 class RetryOptions(Struct, frozen=True, kw_only=True):
-    run: RunArgument
+    run: RunOrSeveral = None
+    where: WhereOption = None
+    only_lists: DryRunOption = False
     start: Annotated[
         str | None,
         option("--from", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded."),
@@ -42,11 +46,29 @@ def command(options: RetryOptions) -> int:
     """Run again what did not succeed of a run, as a new run; what succeeded is reused with its outputs.
 
     Document and parameters are those of the run before; secrets are read anew. RUN is a run's id, the beginning of it, or
-    latest.
+    latest. With --where those that Failed, or ended in Error or Timeout, are meant unless it names a phase, and that were not
+    retried yet; on a server their retries are begun, and not waited for.
     """
+    check_meant(options.run, options.where, dry_run=options.only_lists)
+    if options.where is None:
+        return retry_one(options, options.run or "")
+
+    async def there(client: Client, run_id: str) -> str:
+        return await client.control.retry(run_id, options.start, reason=options.reason)
+
+    return do_all(
+        BulkRequest(
+            read_where(options.where, closed=True, phases=("Failed", "Error", "Timeout")), options.driving.store,
+            options.only_lists, options.driving.output, here=lambda run_id: retry_one(options, run_id), there=there,
+        )
+    )
+
+
+def retry_one(options: RetryOptions, run: str) -> int:
+    """Retry a run of a store or a server, and see it to its end."""
 
     async def retry(client: Client) -> str:
-        row = await client.runs.get(options.run)
+        row = await client.runs.get(run)
         if not row.closed:
             hint = f"'aether resume {row.run_id}' continues it, 'aether cancel {row.run_id}' ends it"
             raise UsageError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint=hint)
