@@ -102,6 +102,14 @@ def proto(session: nox.Session) -> None:
     nox.command.run([str(bin_ / "python"), "-m", "grpc_tools.protoc", "-Ischemas", f"--python_out={out}", "aether.proto"])
 
 
+@nox.session(default=False)
+def dashboard(session: nox.Session) -> None:
+    """Build the pages of the dashboard of their sources in web/ (needs Node 20 with npm); what is built is committed."""
+    session.chdir("web")
+    session.run("npm", "ci", "--no-audit", "--no-fund", external=True)
+    session.run("npm", "run", "build", external=True)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, on two processes unless told otherwise. No test may hang. First it says which real servers are there."""

@@ -10,6 +10,7 @@ import shutil
 import sys
 
 from tests import nats_server, redis_server
+from tests.browser import chromium
 from tests.postgres import VARIABLE, binaries, described
 
 
@@ -19,8 +20,9 @@ def main() -> int:
     print(f"PgBouncer: {pool or 'none (Debian: pgbouncer); the refusal of pools is not tested against it'}")
     print(f"NATS: {nats_server.described()}")
     print(f"Redis: {redis_server.described()}")
+    print(f"Chromium: {chromium.described()}")
     missing = (not os.environ.get(VARIABLE) and binaries() is None) or nats_server.program() is None
-    missing |= shutil.which(redis_server.PROGRAM) is None
+    missing |= shutil.which(redis_server.PROGRAM) is None or chromium.program() is None
     return 1 if missing and os.environ.get("CI") else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from litestar import Controller, Request, Response, get
@@ -14,7 +15,8 @@ from aether_protocol.errors import NotFoundError
 from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import FOR_EVER, NOT_CHANGED, answers, tagged
 from aether_protocol.server.runs import Asked, Run, waiting_of_run
-from aether_protocol.service.runs.overview import WaitingTask
+from aether_protocol.service.client import Client
+from aether_protocol.service.runs.overview import RunOverview, WaitingTask
 from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire.inspections import (
     DifferencesBody,
@@ -34,6 +36,20 @@ from aether_protocol.views.summary import row_json
 
 PlanDigest = Annotated[FromPath[str], "`digest` of a run"]
 Task = Annotated[str, QueryParameter(description="A task, by its path or name; a hook by its name.")]
+
+
+async def overview_of(
+    run: str, client: Client, state: State, *, lines: int, reasons: int
+) -> tuple[RunOverview, Sequence[str]]:
+    """Give the overview of a run, with what the servers know of why its tasks wait, and the names of those not reached."""
+    overview = await client.inspect.overview(run, lines=lines, reasons=reasons)
+    if overview.row.closed:
+        return overview, ()
+    found = await waiting_of_run(state, overview.row.run_id)
+    if found.attempts or not found.unreachable:  # else what the store knows has to do
+        waiting = [WaitingTask(one.path, one.attempt, one.code, one.reason) for one in found.attempts]
+        overview = replace(overview, waiting=waiting)
+    return overview, found.unreachable
 
 
 class InspectionController(Controller):
@@ -56,14 +72,9 @@ class InspectionController(Controller):
         lines: Annotated[int, QueryParameter(ge=0, le=10_000, description="Task runs up to which the report is whole.")] = 60,
         reasons: Annotated[int, QueryParameter(ge=0, le=100, description="Failed tasks that come with their logs.")] = 5,
     ) -> dict[str, Any]:
-        overview = await client.inspect.overview(run, lines=lines, reasons=reasons)
-        if overview.row.closed:
-            return overview_json(overview)
-        found = await waiting_of_run(state, overview.row.run_id)
-        if found.attempts or not found.unreachable:  # else what the store knows has to do
-            waiting = [WaitingTask(one.path, one.attempt, one.code, one.reason) for one in found.attempts]
-            overview = replace(overview, waiting=waiting)
-        return {**overview_json(overview), "unreachable": list(found.unreachable)}
+        overview, unreachable = await overview_of(run, client, state, lines=lines, reasons=reasons)
+        told = overview_json(overview)
+        return told if overview.row.closed else {**told, "unreachable": list(unreachable)}
 
     @get(
         "/{run:str}/step",
@@ -182,5 +193,11 @@ class PlanController(Controller):
         client: Asked,
         request: Request[Any, Any, Any],
         depth: Annotated[int | None, QueryParameter(ge=0, description="Dags and loops below it are closed boxes.")] = None,
+        folded: Annotated[bool, QueryParameter(description="Loops are closed boxes, but those of `open`.")] = False,
+        opened: Annotated[
+            list[str] | None, QueryParameter(name="open", max_items=200, description="Paths of loops that are open.")
+        ] = None,
     ) -> Response[Any]:
-        return tagged(request, plan, to_builtins(await client.plans.layout(plan, depth=depth)), FOR_EVER)
+        open_loops = frozenset(opened or ()) if folded else None
+        shown = await client.plans.layout(plan, depth=depth, open_loops=open_loops)
+        return tagged(request, plan, to_builtins(shown), FOR_EVER)

@@ -147,11 +147,13 @@ class RunController(Controller):
         client: Asked,
         state: State,
         phase: Annotated[list[str] | None, QueryParameter(description="Only in these phases.")] = None,
+        path: Annotated[str | None, QueryParameter(description="Only the task run there.")] = None,
+        at: Annotated[int | None, QueryParameter(ge=0, description="As they were after this log entry.")] = None,
         after: Annotated[int, QueryParameter(ge=0, description="How many to leave out.")] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = MOST_LISTED,
     ) -> dict[str, Any]:
-        report = await client.runs.report(run)
-        found = [task for task in report.tasks if not phase or task.phase in phase]
+        report = await client.runs.report(run, at=at)
+        found = [task for task in report.tasks if (not phase or task.phase in phase) and path in (None, task.path)]
         upto = after + limit
         waiting = WaitingFound() if report.finished_at is not None else await waiting_of_run(state, report.run_id)
         waits = {one.path: one for one in waiting.attempts}

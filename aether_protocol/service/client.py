@@ -171,12 +171,15 @@ class PlanReader(Protocol):
         """Give the documents that a plan was compiled from. Raises NotFoundError where no run has that plan."""
         ...
 
-    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
+    async def layout(
+        self, digest: str, *, depth: int | None = None, open_loops: Collection[str] | None = None
+    ) -> PlanLayout:
         """Lay a plan out as a picture.
 
         Args:
             digest: of the plan.
             depth: dags and loops below this depth are closed boxes.
+            open_loops: the paths of those loops that are not closed boxes; None: none is closed.
 
         Raises:
             NotFoundError: no run has that plan.

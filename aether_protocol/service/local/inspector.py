@@ -5,7 +5,7 @@ Law: nothing here changes a run; a large one is read beside the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -113,10 +113,12 @@ class LocalPlans:
     async def get(self, digest: str) -> PlanDocuments:
         return documents_of(await self._plan(digest))
 
-    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
+    async def layout(
+        self, digest: str, *, depth: int | None = None, open_loops: Collection[str] | None = None
+    ) -> PlanLayout:
         from asyncio import to_thread
 
-        return await to_thread(lay_out, await self._plan(digest), depth)
+        return await to_thread(lay_out, await self._plan(digest), depth, open_loops)
 
     async def _plan(self, digest: str) -> Plan:
         runs = self._context.store.runs

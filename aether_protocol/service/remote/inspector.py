@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from aether_protocol.errors import NotFoundError
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.service.remote.calls import ServerCalls, path_of
@@ -60,5 +63,9 @@ class RemotePlans:
     async def get(self, digest: str) -> PlanDocuments:
         return await self._calls.get(path_of("plans", digest), PlanDocuments)
 
-    async def layout(self, digest: str, *, depth: int | None = None) -> PlanLayout:
-        return await self._calls.get(path_of("plans", digest, "layout"), PlanLayout, [("depth", depth)])
+    async def layout(
+        self, digest: str, *, depth: int | None = None, open_loops: Collection[str] | None = None
+    ) -> PlanLayout:
+        folded: list[tuple[str, Any]] = [] if open_loops is None else [("folded", True)]
+        opened = [("open", path) for path in sorted(open_loops or ())]
+        return await self._calls.get(path_of("plans", digest, "layout"), PlanLayout, [("depth", depth), *folded, *opened])

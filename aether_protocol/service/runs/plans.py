@@ -5,7 +5,7 @@ Law: both are made of the plan alone, so that what a digest names never changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -69,9 +69,9 @@ def documents_of(plan: Plan) -> PlanDocuments:
     return PlanDocuments(plan.digest, plan.name, plan.namespace, plan.version, snapshot.get("workflow"), several)
 
 
-def lay_out(plan: Plan, depth: int | None = None) -> PlanLayout:
-    """Lay a plan out; groups nested deeper than `depth` are closed."""
-    shown = picture(plan, depth)
+def lay_out(plan: Plan, depth: int | None = None, open_loops: Collection[str] | None = None) -> PlanLayout:
+    """Lay a plan out; for the arguments see `picture`."""
+    shown = picture(plan, depth, open_loops)
     placed = place_boxes(shown)
     nodes = [
         PlanNode(

@@ -7,6 +7,7 @@ or lies deeper than asked for is drawn closed, with what it holds in its label.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from aether_protocol.expressions import Expression
 from aether_protocol.plan.model import Call, DagDef, LoopDef, Plan, TaskDef
 from aether_protocol.views.text import counted, one_line
 
-MAX_BOXES: Final = 3_000
+MAX_BOXES: Final = 2_000
 LABEL: Final = 40  # characters of a line in a box
 
 
@@ -45,8 +46,14 @@ class Picture(Struct):
     boxes: list[Box]
 
 
-def picture(plan: Plan, depth: int | None = None) -> Picture:
-    """What to show of `plan`; groups nested deeper than `depth` are drawn closed."""
+def picture(plan: Plan, depth: int | None = None, open_loops: Collection[str] | None = None) -> Picture:
+    """Choose what to show of a plan.
+
+    Args:
+        plan: what is drawn.
+        depth: groups nested deeper are drawn closed; None: none are.
+        open_loops: paths of the loops that are drawn open; None: all are.
+    """
     boxes: list[Box] = []
     queue: deque[tuple[Call, int, int, str]] = deque([(plan.root, 0, 0, plan.root.name)])
     boxes.append(_box(plan.root, 0, -1, plan.root.name))
@@ -56,8 +63,10 @@ def picture(plan: Plan, depth: int | None = None) -> Picture:
         box = boxes[id_]
         if not calls:
             continue
-        if (depth is not None and level >= depth) or len(boxes) + len(calls) > MAX_BOXES:
-            box.lines.append(f"({counted(len(calls), 'task')} inside)")
+        is_folded = open_loops is not None and isinstance(call.target, LoopDef) and path not in open_loops
+        if is_folded or (depth is not None and level >= depth) or len(boxes) + len(calls) > MAX_BOXES:
+            if not is_folded:  # of a loop that is folded its line says what it is
+                box.lines.append(f"({counted(len(calls), 'task')} inside)")
             continue
         first = len(boxes)
         for offset, child in enumerate(calls):

@@ -1,0 +1,180 @@
+/** The frame around all pages: where one can go, who looks, and the keys. */
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { call, get, loggedOut, me, reasonOf, type Me } from "./core/api";
+import { activeKeys, useKeys } from "./core/keys";
+import { go, href, path } from "./core/router";
+import { Dialog, Fault, Notes } from "./parts/basics";
+import { Inbox } from "./pages/inbox";
+import { RunPage } from "./pages/run";
+import { Runs } from "./pages/runs";
+import { Schedules } from "./pages/schedules";
+import { Workers } from "./pages/workers";
+
+interface Place {
+  path: string;
+  name: string;
+  key: string;
+  view: () => preact.JSX.Element;
+}
+
+const PLACES: Place[] = [
+  { path: "/runs", name: "Runs", key: "r", view: () => <Runs /> },
+  { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
+  { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
+  { path: "/workers", name: "Workers", key: "w", view: () => <Workers /> },
+];
+
+const help = signal(false);
+const palette = signal(false);
+
+export function App() {
+  const [fault, setFault] = useState("");
+  useEffect(() => {
+    get<Me>("/v1/me").then((who) => {
+      me.value = who;
+      loggedOut.value = who.kind === "nobody" || (who.name === "" && Object.keys(who.roles).length === 0);
+    }, (error: unknown) => setFault(reasonOf(error)));
+  }, []);
+  useKeys([
+    ...PLACES.map((place) => ({ keys: `g ${place.key}`, does: `go to ${place.name}`, act: () => go(place.path) })),
+    { keys: "?", does: "this help", act: () => (help.value = true) },
+    { keys: "palette", does: "find a page (Ctrl K)", act: () => (palette.value = true) },
+  ]);
+  if (loggedOut.value) return <Login />;
+  return (
+    <div class="frame">
+      <button type="button" class="skip" onClick={() => document.getElementById("main")?.focus()}>to the content</button>
+      <Side />
+      <main id="main" tabIndex={-1}>
+        <Fault text={fault} />
+        {me.value !== null && <Page />}
+      </main>
+      <Notes />
+      {help.value && <Help />}
+      {palette.value && <Palette />}
+    </div>
+  );
+}
+
+function Page() {
+  const at = path.value;
+  const run = /^\/runs\/(.+)$/.exec(at);
+  if (run !== null) return <RunPage key={run[1]} id={decodeURIComponent(run[1]!)} />;
+  const place = PLACES.find((one) => one.path === at) ?? (at === "/" ? PLACES[0] : undefined);
+  if (place === undefined) return <section class="page"><h1>There is no such page</h1><p><a href={href("/runs")}>All runs</a></p></section>;
+  document.title = `${place.name} · Aether`;
+  return place.view();
+}
+
+function Side() {
+  const at = path.value;
+  return (
+    <nav class="side" aria-label="pages">
+      <a class="logo" href={href("/")} aria-label="Aether">
+        <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path d="M8 23 16 8l8 15" /><circle cx="16" cy="19.5" r="2.6" /></svg>
+        <span>Aether</span>
+      </a>
+      {PLACES.map((place) => (
+        <a key={place.path} href={href(place.path)} aria-current={at === place.path || at.startsWith(`${place.path}/`) ? "page" : undefined}
+          title={`g ${place.key}`}>{place.name}</a>
+      ))}
+      <span class="spring" />
+      <Theme />
+      <button type="button" class="plain" onClick={() => (help.value = true)}>Keys <kbd>?</kbd></button>
+      <a href={href("/docs")} data-plain>API</a>
+      {me.value !== null && me.value.csrf !== null && (
+        <button type="button" class="plain" title="log out" onClick={() => void call("POST", "/v1/logout").then(() => location.reload())}>{me.value.name} ⏻</button>
+      )}
+    </nav>
+  );
+}
+
+function Theme() {
+  const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "auto");
+  useEffect(() => {
+    if (theme === "auto") delete document.documentElement.dataset["theme"];
+    else document.documentElement.dataset["theme"] = theme;
+    localStorage.setItem("theme", theme);
+  }, [theme]);
+  return (
+    <label class="theme"><span class="sr">Colours</span>
+      <select value={theme} onChange={(event) => setTheme(event.currentTarget.value)}>
+        <option value="auto">Auto</option><option value="light">Light</option><option value="dark">Dark</option>
+      </select></label>
+  );
+}
+
+function Login() {
+  const [fault, setFault] = useState("");
+  const send = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const token = new FormData(event.currentTarget as HTMLFormElement).get("token");
+    call<Me>("POST", "/v1/login", { token }).then((who) => {
+      me.value = who;
+      loggedOut.value = false;
+    }, (error: unknown) => setFault(reasonOf(error)));
+  };
+  return (
+    <main class="login">
+      <form onSubmit={send}>
+        <h1>Aether</h1>
+        <label>Token<input name="token" type="password" autoComplete="current-password" required autoFocus /></label>
+        <Fault text={fault} />
+        <p class="buttons"><button class="primary">Log in</button></p>
+        <p class="dim">An admin makes tokens: <code>aether token create --name ME --role viewer</code></p>
+      </form>
+    </main>
+  );
+}
+
+function Help() {
+  return (
+    <Dialog title="Keys" onClose={() => (help.value = false)}>
+      <dl class="keys">
+        {activeKeys().filter((one) => one.keys !== "palette").map((one) => (
+          <div key={one.keys}><dt>{one.keys.split("|").map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt><dd>{one.does}</dd></div>
+        ))}
+        <div><dt><kbd>Ctrl K</kbd></dt><dd>find a page or a run</dd></div>
+      </dl>
+    </Dialog>
+  );
+}
+
+function Palette() {
+  const [text, setText] = useState("");
+  const [at, setAt] = useState(0);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
+  const found = PLACES.filter((place) => place.name.toLowerCase().includes(text.toLowerCase())).map((place) => ({ name: place.name, to: place.path }));
+  if (text.trim()) {
+    found.push({ name: `Run ${text.trim()}`, to: `/runs/${encodeURIComponent(text.trim())}` });
+    found.push({ name: `Runs of the workflow ${text.trim()}`, to: `/runs?name=${encodeURIComponent(text.trim())}` });
+  }
+  const close = (): void => {
+    palette.value = false;
+  };
+  const open = (to: string): void => {
+    close();
+    go(to);
+  };
+  return (
+    <Dialog title="Go to" onClose={close}>
+      <input ref={field} aria-label="page or run" placeholder="a page, a run or a workflow" value={text} role="combobox" aria-expanded="true" aria-controls="found"
+        onInput={(event) => (setText(event.currentTarget.value), setAt(0))}
+        onKeyDown={(event) => {
+          if (event.key === "ArrowDown") setAt(Math.min(at + 1, found.length - 1));
+          else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
+          else if (event.key === "Enter" && found[at]) open(found[at].to);
+          else return;
+          event.preventDefault();
+        }} />
+      <ul id="found" class="found" role="listbox">
+        {found.map((one, index) => (
+          <li key={one.to} role="option" aria-selected={index === at} class={index === at ? "on" : ""} onClick={() => open(one.to)}>{one.name}</li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

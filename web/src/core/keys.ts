@@ -1,0 +1,50 @@
+/** Keys: what each does here, so that the help can list them. Keys in fields are the fields' own. */
+
+import { useEffect } from "preact/hooks";
+
+export interface Key {
+  keys: string;
+  does: string;
+  act: (event: KeyboardEvent) => void;
+}
+
+const layers: Key[][] = [];
+let pending = "";
+let pendingAt = 0;
+
+export function useKeys(keys: Key[], depends: unknown[] = []): void {
+  useEffect(() => {
+    layers.push(keys);
+    return () => {
+      layers.splice(layers.indexOf(keys), 1);
+    };
+  }, depends);
+}
+
+/** All that count now, the page's own first. */
+export function activeKeys(): Key[] {
+  return [...layers].reverse().flat();
+}
+
+document.addEventListener("keydown", (event) => {
+  const target = event.target as HTMLElement | null;
+  if (event.metaKey || event.ctrlKey || event.altKey) {
+    if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") find("palette", event);
+    return;
+  }
+  if (target?.closest("input, textarea, select, [contenteditable], dialog")) return;
+  const chord = Date.now() - pendingAt < 1200 ? `${pending} ${event.key}` : event.key;
+  pending = "";
+  if (find(chord, event)) return;
+  if (find(event.key, event)) return;
+  pending = event.key;
+  pendingAt = Date.now();
+});
+
+function find(keys: string, event: KeyboardEvent): boolean {
+  const found = activeKeys().find((one) => one.keys.split("|").includes(keys));
+  if (found === undefined) return false;
+  event.preventDefault();
+  found.act(event);
+  return true;
+}

@@ -1,0 +1,129 @@
+/** What the server answers, as far as pages read it (docs/reference/http-api.md). */
+
+export type Phase =
+  | "Created" | "Ready" | "Running" | "Suspended" | "Succeeded" | "Failed" | "Error" | "Timeout" | "Cancelled" | "Skipped";
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+export interface RunRow {
+  runId: string;
+  workflow: { name: string; namespace: string; version: string | null };
+  documentVersion: number | null;
+  labels: Record<string, string>;
+  phase: Phase;
+  message: string;
+  progress: string;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  durationSeconds: number | null;
+  closed: boolean;
+  steps: number;
+  digest: string;
+  retryOf: string | null;
+  broken: string | null;
+  asleep: boolean;
+  wakeAt: string | null;
+}
+
+export interface TaskRun {
+  path: string;
+  taskName: string;
+  templateName: string;
+  templateType: "task" | "dag" | "loop";
+  depth: number;
+  phase: Phase;
+  message: string;
+  retries: number;
+  startedAt: string | null;
+  finishedAt: string | null;
+  inputs?: Record<string, Json>;
+  outputs?: Record<string, Json>;
+}
+
+export interface HookRun {
+  hook: string;
+  path: string;
+  phase: Phase;
+  message: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+}
+
+export interface WaitingTask {
+  path: string;
+  attempt: number;
+  code: string;
+  reason: string;
+}
+
+/** One GET of a run's page: the run as it was after the log entry `seq`. */
+export interface RunView {
+  run: RunRow;
+  seq: number;
+  at: string | null;
+  phase: Phase;
+  message: string;
+  progress: string;
+  outputs: Record<string, Json>;
+  parameters: Record<string, Json>;
+  owner: string | null;
+  waiting: WaitingTask[];
+  tasks: TaskRun[];
+  hooks: HookRun[];
+  notRun: string[];
+  warnings: { path: string; message: string }[];
+}
+
+/** A record of the feed of events (docs/reference/events.md). */
+export interface RunEvent {
+  seq: number;
+  index: number;
+  at: string;
+  cause: string;
+  kind: string;
+  path?: string;
+  hook?: string;
+  phase?: Phase;
+  message?: string;
+  taskName?: string;
+  templateName?: string;
+  templateType?: "task" | "dag" | "loop";
+  depth?: number;
+  attempt?: number;
+  due?: string;
+  after?: Phase;
+  inputs?: Record<string, Json>;
+  outputs?: Record<string, Json>;
+  [more: string]: unknown;
+}
+
+export interface LayoutBox {
+  id: number;
+  parent: number | null;
+  kind: "task" | "dag" | "loop";
+  title: string;
+  path: string;
+  lines: string[];
+  optional: boolean;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export interface Layout {
+  width: number;
+  height: number;
+  nodes: LayoutBox[];
+  edges: { source: number; target: number; points: [number, number, number][] }[];
+}
+
+export interface LogPiece {
+  seq: number;
+  path: string;
+  attempt: number;
+  at: string;
+  stream: string;
+  text: string;
+}

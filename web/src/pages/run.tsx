@@ -1,0 +1,196 @@
+/** One run: its picture, its times, its tasks and what they wrote, live or as it was after any of its log entries. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, may, post, reasonOf } from "../core/api";
+import { useKeys } from "../core/keys";
+import { RunModel } from "../core/model";
+import { ask, go, href, query } from "../core/router";
+import { follow } from "../core/stream";
+import type { RunEvent, RunView } from "../core/types";
+import { Act, Command, copy, Dialog, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
+import { PhaseLabel } from "../parts/phase";
+import { DocumentTab } from "../run/document";
+import { EventsTab } from "../run/events";
+import { Graph } from "../run/graph";
+import { Logs } from "../run/logs";
+import { TaskPanel } from "../run/panel";
+import { Slider } from "../run/slider";
+import { Tasks } from "../run/tasks";
+import { Timeline } from "../run/timeline";
+import { Values } from "../run/values";
+
+const TABS = ["graph", "timeline", "tasks", "logs", "data", "events", "document"] as const;
+type Tab = (typeof TABS)[number];
+
+export function RunPage({ id }: { id: string }) {
+  const [model, setModel] = useState<RunModel | null>(null);
+  const [fault, setFault] = useState("");
+  const [cut, setCut] = useState("");
+  const search = query.value;
+  const tab = (TABS.find((one) => one === search.get("tab")) ?? "graph") as Tab;
+  const task = search.get("task");
+  const at = search.get("at") === null ? null : Number(search.get("at"));
+  const latest = useRef(0);
+
+  useEffect(() => {
+    const stop = new AbortController();
+    setFault("");
+    get<RunView>(`/v1/runs/${encodeURIComponent(id)}/view`, { at }).then(
+      (view) => {
+        if (stop.signal.aborted) return;
+        const made = new RunModel(view);
+        latest.current = Math.max(latest.current, view.run.steps, view.seq);
+        setModel(made);
+        document.title = `${view.run.workflow.name} ${view.run.runId} · Aether`;
+        if (at !== null || made.closed) return;
+        void follow<RunEvent>(`/v1/runs/${encodeURIComponent(view.run.runId)}/events/follow`, view.seq, (events, last) => {
+          latest.current = Math.max(latest.current, last);
+          made.apply(events);
+        }, (state, reason) => setCut(state === "waiting" ? "The connection is lost; trying again." : state === "ended" && reason ? reason : ""), stop.signal);
+      },
+      (error: unknown) => setFault(reasonOf(error)),
+    );
+    return () => stop.abort();
+  }, [id, at]);
+
+  useKeys([
+    ...TABS.map((name, index) => ({ keys: String(index + 1), does: `tab ${name}`, act: () => ask({ tab: name }) })),
+    { keys: "Escape", does: "close the task", act: () => ask({ task: null }) },
+    { keys: "u", does: "back to the runs", act: () => go("/runs") },
+  ]);
+
+  if (fault) return <section class="page"><Fault text={fault} /><p><a href={href("/runs")}>All runs</a></p></section>;
+  if (model === null) return <section class="page"><Empty><p>Loading…</p></Empty></section>;
+  return (
+    <section class={`page fill run-page ${task ? "with-panel" : ""}`}>
+      <Head model={model} />
+      <Fault text={cut} />
+      <Waiting model={model} />
+      <div class="tabs">
+        <div role="tablist" aria-label="views of the run">
+        {TABS.map((name, index) => (
+          <button key={name} type="button" role="tab" aria-selected={tab === name} title={`${index + 1}`}
+            class={tab === name ? "on" : ""} onClick={() => ask({ tab: name === "graph" ? null : name })}>
+            {name}
+          </button>
+        ))}
+        </div>
+        <span class="spring" />
+        <Slider model={model} at={at} steps={latest.current} />
+      </div>
+      <div class="run-body">
+        <div class="run-main" role="tabpanel" aria-label={tab}>
+          <Shown tab={tab} model={model} task={task} />
+        </div>
+        {task !== null && <TaskPanel model={model} path={task} at={at} />}
+      </div>
+    </section>
+  );
+}
+
+function Shown({ tab, model, task }: { tab: Tab; model: RunModel; task: string | null }) {
+  if (tab === "timeline") return <Timeline model={model} selected={task} />;
+  if (tab === "tasks") return <Tasks model={model} selected={task} />;
+  if (tab === "logs") return <Logs run={model.view.run.runId} open={!model.closed} path={query.value.get("only")} />;
+  if (tab === "data") return <RunData model={model} />;
+  if (tab === "events") return <EventsTab run={model.view.run.runId} />;
+  if (tab === "document") return <DocumentTab digest={model.view.run.digest} />;
+  return <Graph model={model} selected={task} />;
+}
+
+function RunData({ model }: { model: RunModel }) {
+  model.version.value;
+  return (
+    <div class="side-by-side">
+      <section><h2>Parameters</h2><Values values={model.view.parameters} /></section>
+      <section><h2>Outputs</h2><Values values={model.view.outputs} /></section>
+    </div>
+  );
+}
+
+function Head({ model }: { model: RunModel }) {
+  model.version.value;
+  const { run } = model.view;
+  const leaves = useMemo(() => [...model.tasks.values()].filter((task) => task.templateType === "task"), [model.version.value, model]);
+  const good = leaves.filter((task) => task.phase === "Succeeded").length;
+  return (
+    <header class="head run-head">
+      <h1><PhaseLabel phase={model.phase} /> {run.workflow.name}
+        {run.workflow.version && <small class="dim"> {run.workflow.version}</small>}</h1>
+      <dl class="facts">
+        <div><dt>Run</dt><dd><button type="button" class="plain mono" title="copy the id" onClick={() => copy(run.runId)}>{run.runId}</button></dd></div>
+        {run.workflow.namespace !== "default" && <div><dt>Namespace</dt><dd>{run.workflow.namespace}</dd></div>}
+        <div><dt>Created</dt><dd><When at={run.createdAt} /></dd></div>
+        <div><dt>{model.closed ? "Took" : "For"}</dt><dd><Took from={run.startedAt ?? run.createdAt} to={model.finishedAt} open={!model.closed} /></dd></div>
+        <div><dt>Succeeded</dt><dd>{good} of {leaves.length + model.view.notRun.length}</dd></div>
+        {run.retryOf && <div><dt>Retry of</dt><dd><a href={href(`/runs/${encodeURIComponent(run.retryOf)}`)}>{run.retryOf}</a></dd></div>}
+        {Object.entries(run.labels).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+      </dl>
+      {model.message && <p class={`message ${model.phase}`}>{model.message}</p>}
+      {run.broken && <Fault text={`set aside: ${run.broken}`} />}
+      <Actions model={model} />
+    </header>
+  );
+}
+
+function Actions({ model }: { model: RunModel }) {
+  const { run } = model.view;
+  const [sure, setSure] = useState(false);
+  const target = `/v1/runs/${encodeURIComponent(run.runId)}`;
+  const allowed = may("operator", run.workflow.namespace);
+  if (!model.closed) {
+    return (
+      <div class="actions">
+        <Act label="Cancel" danger disabled={!allowed} run={async () => setSure(true)} />
+        <Command line={`aether cancel ${quoted(run.runId)}`} />
+        {sure && (
+          <Dialog title="Cancel this run?" onClose={() => setSure(false)}>
+            <p>Tasks that run are stopped; hooks for the end still run.</p>
+            <p class="buttons">
+              <Act label="Cancel the run" danger run={async () => {
+                await post(`${target}/cancel`).then(() => say("cancelled"), (error: unknown) => say(reasonOf(error), true));
+                setSure(false);
+              }} />
+              <button type="button" onClick={() => setSure(false)}>Leave it</button>
+            </p>
+          </Dialog>
+        )}
+      </div>
+    );
+  }
+  const faulty = model.phase !== "Succeeded";
+  return (
+    <div class="actions">
+      {faulty && (
+        <>
+          <Act label="Retry" primary disabled={!allowed} title="run again what did not succeed; keep the rest" run={() =>
+            post<{ runId: string }>(`${target}/retry`).then(
+              (made) => go(`/runs/${encodeURIComponent(made.runId)}`),
+              (error: unknown) => say(reasonOf(error), true),
+            )} />
+          <Command line={`aether retry ${quoted(run.runId)}`} />
+        </>
+      )}
+    </div>
+  );
+}
+
+function Waiting({ model }: { model: RunModel }) {
+  model.version.value;
+  if (model.closed) return null;
+  const suspended = [...model.tasks.values()].filter((task) => task.phase === "Suspended" && task.templateType === "task");
+  const waiting = model.view.waiting.filter((one) => model.tasks.get(one.path)?.phase === "Ready");
+  const undriven = model.view.owner === null && !model.view.run.asleep && model.phase !== "Suspended";
+  if (suspended.length === 0 && waiting.length === 0 && !undriven) return null;
+  return (
+    <ul class="waiting">
+      {undriven && <li>No engine drives this run now: it continues when one takes it up.</li>}
+      {suspended.slice(0, 5).map((task) => (
+        <li key={task.path}><PhaseLabel phase="Suspended" /> <strong>{task.path}</strong> waits for an answer{task.message && `: ${task.message}`}{" "}
+          <button type="button" class="plain link" onClick={() => ask({ task: task.path })}>answer</button></li>
+      ))}
+      {waiting.slice(0, 5).map((one) => <li key={one.path}><strong>{one.path}</strong> waits: {one.reason}</li>)}
+      {waiting.length > 5 && <li class="dim">and {waiting.length - 5} more wait for a worker</li>}
+    </ul>
+  );
+}

@@ -1,0 +1,272 @@
+/** All runs, newest first: pages by key, changed as they change, steered several at once. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, may, post, reasonOf } from "../core/api";
+import { useKeys } from "../core/keys";
+import { shortId } from "../core/model";
+import { ask, go, href, query } from "../core/router";
+import { follow } from "../core/stream";
+import type { RunRow } from "../core/types";
+import { Act, Command, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
+import { FAULTY, PhaseLabel, PhaseMark } from "../parts/phase";
+import { Virtual } from "../parts/virtual";
+
+const ROW = 36;
+const PAGE = 100;
+const PHASES = ["Running", "Suspended", "Ready", "Succeeded", "Failed", "Error", "Timeout", "Cancelled", "Created"];
+
+interface Page {
+  runs: RunRow[];
+  next: string | null;
+}
+
+interface Change {
+  cursor: number;
+  runId: string;
+  run: RunRow | null;
+}
+
+interface Filter {
+  phases: string[];
+  name: string;
+  namespace: string;
+  label: string[];
+  since: string;
+  prefix: string;
+}
+
+function filterOf(search: URLSearchParams): Filter {
+  return {
+    phases: search.getAll("phase").flatMap((one) => one.split(",")),
+    name: search.get("name") ?? "",
+    namespace: search.get("namespace") ?? "",
+    label: (search.get("label") ?? "").split(/[ ,]+/).filter(Boolean),
+    since: search.get("since") ?? "",
+    prefix: search.get("id") ?? "",
+  };
+}
+
+function asked(filter: Filter): Record<string, string | string[]> {
+  return {
+    phase: filter.phases,
+    name: filter.name,
+    namespace: filter.namespace,
+    label: filter.label,
+    since: sinceOf(filter.since),
+    prefix: filter.prefix,
+  };
+}
+
+/** 1h, 24h or 7d before now, or a time as it is. */
+function sinceOf(text: string): string {
+  const found = /^(\d+)([hd])$/.exec(text);
+  if (found === null) return text;
+  const hours = Number(found[1]) * (found[2] === "d" ? 24 : 1);
+  return new Date(Date.now() - hours * 3_600_000).toISOString();
+}
+
+function fits(run: RunRow, filter: Filter): boolean {
+  return (
+    (filter.phases.length === 0 || filter.phases.includes(run.phase)) &&
+    (!filter.name || run.workflow.name === filter.name) &&
+    (!filter.namespace || run.workflow.namespace === filter.namespace) &&
+    filter.label.every((one) => `${one}` in asPairs(run.labels)) &&
+    (!filter.since || run.createdAt >= sinceOf(filter.since)) &&
+    run.runId.startsWith(filter.prefix)
+  );
+}
+
+function asPairs(labels: Record<string, string>): Record<string, true> {
+  return Object.fromEntries(Object.entries(labels).map(([name, value]) => [`${name}=${value}`, true]));
+}
+
+const newestFirst = (one: RunRow, other: RunRow): number =>
+  one.createdAt < other.createdAt ? 1 : one.createdAt > other.createdAt ? -1 : one.runId < other.runId ? 1 : -1;
+
+export function Runs() {
+  const search = query.value.toString();
+  const filter = useMemo(() => filterOf(new URLSearchParams(search)), [search]);
+  const rows = useRef(new Map<string, RunRow>());
+  const [shown, setShown] = useState<RunRow[]>([]);
+  const [fault, setFault] = useState("");
+  const [loaded, setLoaded] = useState(false);
+  const [at, setAt] = useState(-1);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const next = useRef<string | null>(null);
+  const loading = useRef(false);
+
+  const publish = (): void => setShown([...rows.current.values()].sort(newestFirst));
+
+  useEffect(() => {
+    const stop = new AbortController();
+    rows.current = new Map();
+    next.current = null;
+    setLoaded(false);
+    setAt(-1);
+    setChosen(new Set());
+    // The feed first, then the page: what changes between them is not missed, and a row that is older than what is known is left.
+    void follow<Change>("/v1/changes/follow", null, (changes) => {
+      for (const change of changes) {
+        const run = change.run;
+        if (run === null) rows.current.delete(change.runId);
+        else if (fits(run, filter)) keep(rows.current, run, next.current);
+        else rows.current.delete(run.runId);
+      }
+      publish();
+    }, (state, reason) => setFault(state === "open" ? "" : reason ?? ""), stop.signal);
+    loading.current = true;
+    get<Page>("/v1/runs", { ...asked(filter), limit: PAGE }).then(
+      (page) => {
+        if (stop.signal.aborted) return;
+        for (const run of page.runs) keep(rows.current, run, null);
+        next.current = page.next;
+        setLoaded(true);
+        publish();
+      },
+      (error: unknown) => setFault(reasonOf(error)),
+    ).finally(() => (loading.current = false));
+    return () => stop.abort();
+  }, [search]);
+
+  const more = (): void => {
+    if (loading.current || next.current === null) return;
+    loading.current = true;
+    get<Page>("/v1/runs", { ...asked(filter), limit: PAGE, page: next.current }).then(
+      (page) => {
+        for (const run of page.runs) keep(rows.current, run, null);
+        next.current = page.next;
+        publish();
+      },
+      (error: unknown) => setFault(reasonOf(error)),
+    ).finally(() => (loading.current = false));
+  };
+
+  const toggle = (run: string): void => {
+    const changed = new Set(chosen);
+    if (!changed.delete(run)) changed.add(run);
+    setChosen(changed);
+  };
+
+  useKeys([
+    { keys: "j|ArrowDown", does: "next run", act: () => setAt((before) => Math.min(before + 1, shown.length - 1)) },
+    { keys: "k|ArrowUp", does: "run before", act: () => setAt((before) => Math.max(before - 1, 0)) },
+    { keys: "Enter|o", does: "open the run", act: () => shown[at] && go(`/runs/${encodeURIComponent(shown[at].runId)}`) },
+    { keys: "x", does: "choose it", act: () => shown[at] && toggle(shown[at].runId) },
+    { keys: "/", does: "filter by workflow", act: () => document.querySelector<HTMLInputElement>("#filter-name")?.focus() },
+    { keys: "Escape", does: "choose none", act: () => setChosen(new Set()) },
+  ], [shown, at, chosen]);
+
+  return (
+    <section class="page fill">
+      <header class="head">
+        <h1>Runs</h1>
+        <Filters filter={filter} />
+      </header>
+      <Fault text={fault} />
+      {chosen.size > 0 && <Bulk chosen={[...chosen]} rows={rows.current} done={() => setChosen(new Set())} />}
+      <div class="table runs" role="table" aria-label="runs" aria-rowcount={next.current === null ? shown.length : -1}>
+        <div class="tr th" role="row">
+          <span role="columnheader" class="c-pick"><span class="sr">chosen</span></span>
+          <span role="columnheader" class="c-phase">Phase</span>
+          <span role="columnheader" class="c-name">Workflow</span>
+          <span role="columnheader" class="c-id">Run</span>
+          <span role="columnheader" class="c-tasks">Tasks</span>
+          <span role="columnheader" class="c-when">Created</span>
+          <span role="columnheader" class="c-took">Took</span>
+          <span role="columnheader" class="c-why">Message</span>
+        </div>
+        {loaded && shown.length === 0 ? (
+          <Empty>
+            {search ? <p>No run fits. <button type="button" class="plain link" onClick={() => go("/runs")}>Show all</button></p> : (
+              <>
+                <p>There are no runs yet.</p>
+                <Command line="aether run flow.yaml --server URL" />
+              </>
+            )}
+          </Empty>
+        ) : (
+          <Virtual count={shown.length} height={ROW} label="list of runs" role="rowgroup" shown={at} onEnd={more}
+            row={(index) => {
+              const run = shown[index]!;
+              return <Row key={run.runId} run={run} on={index === at} chosen={chosen.has(run.runId)} toggle={() => toggle(run.runId)} />;
+            }} />
+        )}
+      </div>
+    </section>
+  );
+}
+
+/** Keep a row, unless a newer one is known, or it belongs to pages that are not loaded. */
+function keep(rows: Map<string, RunRow>, run: RunRow, next: string | null): void {
+  const before = rows.get(run.runId);
+  if (before !== undefined && before.steps > run.steps) return;
+  if (before === undefined && next !== null && Date.parse(run.createdAt) * 1000 < Number(next.split(":")[0])) return;
+  rows.set(run.runId, run);
+}
+
+function Row({ run, on, chosen, toggle }: { run: RunRow; on: boolean; chosen: boolean; toggle: () => void }) {
+  const link = href(`/runs/${encodeURIComponent(run.runId)}`);
+  return (
+    <div class={`tr ${on ? "on" : ""} ${run.broken ? "broken" : ""}`} role="row" aria-selected={chosen}>
+      <span role="cell" class="c-pick"><input type="checkbox" checked={chosen} aria-label={`choose ${run.runId}`} onChange={toggle} /></span>
+      <span role="cell" class="c-phase">{run.broken ? <span class="phase"><span class="mark Failed">!</span>Set aside</span> : <PhaseLabel phase={run.phase} />}</span>
+      <span role="cell" class="c-name"><a href={link} class="row-link">{run.workflow.name}</a>
+        {run.workflow.namespace !== "default" && <small class="dim"> {run.workflow.namespace}</small>}</span>
+      <span role="cell" class="c-id mono dim" title={run.runId}>{shortId(run.runId)}</span>
+      <span role="cell" class="c-tasks num">{run.progress}</span>
+      <span role="cell" class="c-when"><When at={run.createdAt} ago /></span>
+      <span role="cell" class="c-took num"><Took from={run.startedAt ?? run.createdAt} to={run.finishedAt} open={!run.closed} /></span>
+      <span role="cell" class={`c-why ${FAULTY.has(run.phase) ? "" : "dim"}`} title={run.broken ?? run.message}>{run.broken ?? run.message}</span>
+    </div>
+  );
+}
+
+function Filters({ filter }: { filter: Filter }) {
+  const set = (name: string) => (event: Event) => ask({ [name]: (event.currentTarget as HTMLInputElement).value.trim() });
+  return (
+    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+      <label><span class="sr">Workflow</span><input id="filter-name" placeholder="workflow" value={filter.name} onChange={set("name")} /></label>
+      <label><span class="sr">Label</span><input placeholder="label=value" value={filter.label.join(" ")} onChange={set("label")} /></label>
+      <label><span class="sr">Namespace</span><input class="short" placeholder="namespace" value={filter.namespace} onChange={set("namespace")} /></label>
+      <label><span class="sr">Id begins with</span><input class="short" placeholder="id" value={filter.prefix} onChange={set("id")} /></label>
+      <label><span class="sr">Since</span>
+        <select value={filter.since} onChange={(event) => ask({ since: event.currentTarget.value })}>
+          <option value="">any time</option><option value="1h">last hour</option><option value="24h">last day</option>
+          <option value="7d">last week</option><option value="30d">last month</option>
+        </select></label>
+      <span class="chips">
+        {PHASES.map((phase) => {
+          const on = filter.phases.includes(phase);
+          const phases = on ? filter.phases.filter((one) => one !== phase) : [...filter.phases, phase];
+          return (
+            <button key={phase} type="button" class={`chip ${on ? "on" : ""}`} aria-pressed={on} onClick={() => ask({ phase: phases.join(",") })}>
+              <PhaseMark phase={phase as RunRow["phase"]} />{phase}
+            </button>
+          );
+        })}
+      </span>
+    </form>
+  );
+}
+
+function Bulk({ chosen, rows, done }: { chosen: string[]; rows: Map<string, RunRow>; done: () => void }) {
+  const open = chosen.filter((run) => rows.get(run)?.closed === false);
+  const ended = chosen.filter((run) => FAULTY.has(rows.get(run)?.phase ?? "Ready") || rows.get(run)?.phase === "Cancelled");
+  const all = async (runs: string[], what: string): Promise<void> => {
+    const results = await Promise.allSettled(runs.map((run) => post(`/v1/runs/${encodeURIComponent(run)}/${what}`)));
+    const refused = results.find((one) => one.status === "rejected");
+    if (refused !== undefined) say(reasonOf((refused as PromiseRejectedResult).reason), true);
+    say(`${what}: ${results.filter((one) => one.status === "fulfilled").length} of ${runs.length}`);
+    done();
+  };
+  return (
+    <div class="bulk" role="toolbar" aria-label="what is done with the chosen runs">
+      <strong>{chosen.length} chosen</strong>
+      <Act label={`Cancel ${open.length}`} disabled={!open.length || !may("operator")} run={() => all(open, "cancel")} />
+      <Act label={`Retry ${ended.length}`} disabled={!ended.length || !may("operator")} run={() => all(ended, "retry")} />
+      <button type="button" class="plain" onClick={done}>None</button>
+      {open.length === 1 && <Command line={`aether cancel ${quoted(open[0]!)}`} />}
+    </div>
+  );
+}
+

@@ -1,0 +1,108 @@
+/** Which workers there are, what they have, and why work waits. */
+
+import { useEffect, useState } from "preact/hooks";
+import { get, may, post, reasonOf } from "../core/api";
+import { href } from "../core/router";
+import { follow } from "../core/stream";
+import { Act, Command, Empty, Fault, quoted, say } from "../parts/basics";
+
+interface Running {
+  runId?: string;
+  path?: string;
+}
+
+interface Worker {
+  name: string;
+  session: string;
+  pool: string;
+  labels: Record<string, string>;
+  executors: string[];
+  namespaces: string[] | null;
+  slots: Record<string, number>;
+  used: Record<string, number>;
+  state: string;
+  seenSecondsAgo: number;
+  running: Running[];
+}
+
+interface Fleet {
+  workers: Worker[];
+  waiting: Record<string, number>;
+}
+
+const PAUSE_MS = 2000; // between two looks, while runs change; where none does, nothing is asked
+
+export function Workers() {
+  const [fleet, setFleet] = useState<Fleet | null>(null);
+  const [fault, setFault] = useState("");
+  const load = (): void => {
+    get<Fleet>("/v1/workers").then((found) => (setFleet(found), setFault("")), (error: unknown) => setFault(reasonOf(error)));
+  };
+  useEffect(() => {
+    load();
+    const stop = new AbortController();
+    let timer = 0;
+    void follow("/v1/changes/follow", null, () => {
+      timer ||= window.setTimeout(() => {
+        timer = 0;
+        load();
+      }, PAUSE_MS);
+    }, () => undefined, stop.signal);
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, []);
+  return (
+    <section class="page">
+      <header class="head"><h1>Workers</h1></header>
+      <Fault text={fault} />
+      {fleet !== null && Object.keys(fleet.waiting).length > 0 && (
+        <ul class="waiting">
+          {Object.entries(fleet.waiting).map(([why, count]) => <li key={why}><strong>{count}</strong> {count === 1 ? "task waits" : "tasks wait"}: {why}</li>)}
+        </ul>
+      )}
+      {fleet?.workers.length === 0 && (
+        <Empty><p>No worker is connected.</p><Command line="aether worker --server URL" /></Empty>
+      )}
+      <div class="cards">
+        {fleet?.workers.map((worker) => <Card key={worker.session} worker={worker} reload={load} />)}
+      </div>
+    </section>
+  );
+}
+
+function Card({ worker, reload }: { worker: Worker; reload: () => void }) {
+  const slots = worker.slots["tasks"] ?? 0;
+  const used = worker.used["tasks"] ?? worker.running.length;
+  return (
+    <article class="card">
+      <header>
+        <h2>{worker.name}</h2>
+        <span class={`state ${worker.state}`}>{worker.state}</span>
+      </header>
+      <p class="slots" role="img" aria-label={`${used} of ${slots} slots are used`}>
+        {Array.from({ length: Math.min(slots, 64) }, (_, index) => <i key={index} class={index < used ? "used" : ""} />)}
+        <span class="dim">{used} of {slots} slots</span>
+      </p>
+      <p class="dim">{worker.pool && <>pool {worker.pool} · </>}seen {worker.seenSecondsAgo.toFixed(0)}s ago
+        {worker.namespaces && <> · only {worker.namespaces.join(", ")}</>}</p>
+      <p class="chips">{Object.entries(worker.labels).map(([name, value]) => <span key={name} class="chip still">{name}={value}</span>)}</p>
+      <p class="chips">{worker.executors.map((name) => <span key={name} class="chip still soft">{name}</span>)}</p>
+      {worker.running.length > 0 && (
+        <ul class="plain-list">
+          {worker.running.slice(0, 10).map((one) => (
+            <li key={`${one.runId} ${one.path}`}><a href={href(`/runs/${encodeURIComponent(one.runId ?? "")}?task=${encodeURIComponent(one.path ?? "")}`)}>{one.path}</a></li>
+          ))}
+        </ul>
+      )}
+      {worker.state === "active" && (
+        <p class="actions">
+          <Act label="Drain" disabled={!may("admin")} title="give it no more work" run={() =>
+            post(`/v1/workers/${encodeURIComponent(worker.name)}/drain`).then(() => (say("it gets no more work"), reload()), (error: unknown) => say(reasonOf(error), true))} />
+          <Command line={`aether worker drain ${quoted(worker.name)}`} />
+        </p>
+      )}
+    </article>
+  );
+}
