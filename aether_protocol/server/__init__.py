@@ -20,6 +20,7 @@ Modules by role:
     who may ask      gate, access, login, oidc, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
     routes to watch  monitoring
+    pages            dashboard
     several servers  sharing
     other edges      grpc
     other servers    relay

@@ -146,6 +146,7 @@ class RunController(Controller):
         run: Run,
         client: Asked,
         state: State,
+        *,
         phase: Annotated[list[str] | None, QueryParameter(description="Only in these phases.")] = None,
         path: Annotated[str | None, QueryParameter(description="Only the task run there.")] = None,
         at: Annotated[int | None, QueryParameter(ge=0, description="As they were after this log entry.")] = None,

@@ -1,4 +1,4 @@
-"""A browser for tests, a real one: Debian's `chromium`, driven by Playwright, without a screen and without any network but ours."""
+"""A browser for tests, a real one: `chromium` of Debian, driven by Playwright, with no screen and no network but the loopback."""
 
 from __future__ import annotations
 

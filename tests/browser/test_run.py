@@ -28,7 +28,9 @@ def test_the_picture_follows_the_run_and_an_answer_lets_it_continue(tmp_path: Pa
     gate = tmp_path / "open"
     asks = {"name": "approve", "dependencies": ["build"], "executor": {"type": "await", "config": {"message": "publish 1.4?"}}}
     with served(tmp_path) as server, browser_page() as shown:
-        run = begin(server, task("build", f"until test -e {gate}; do sleep 0.05; done"), asks, task("publish", "true", "approve"))
+        run = begin(
+            server, task("build", f"until test -e {gate}; do sleep 0.05; done"), asks, task("publish", "true", "approve")
+        )
         shown.go(f"{server.url}/runs/{run}")
         box(shown, "main.build", "Running").wait_for()
         box(shown, "main.publish", "not begun").wait_for()
@@ -71,7 +73,11 @@ def test_a_loop_is_one_box_with_a_bar_and_opens(tmp_path: Path) -> None:
 def test_what_failed_is_shown_with_its_log_and_tried_again_from_there(tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     with served(tmp_path) as server, browser_page() as shown:
-        run = begin(server, task("first", "echo kept"), task("second", f"echo '\x1b[31mno\x1b[0m such disk' >&2; test -e {mended}", "first"))
+        run = begin(
+            server,
+            task("first", "echo kept"),
+            task("second", f"echo '\x1b[31mno\x1b[0m such disk' >&2; test -e {mended}", "first"),
+        )
         server.result(run)
         shown.go(f"{server.url}/runs/{run}")
         box(shown, "main.second", "Failed").click()
@@ -89,7 +95,9 @@ def test_what_failed_is_shown_with_its_log_and_tried_again_from_there(tmp_path: 
 
 def test_logs_are_followed_searched_and_linked_to(tmp_path: Path) -> None:
     gate = tmp_path / "open"
-    source = f"for i in $(seq 1 300); do echo line $i of many; done; until test -e {gate}; do sleep 0.05; done; echo the very end"
+    source = (
+        f"for i in $(seq 1 300); do echo line $i of many; done; until test -e {gate}; do sleep 0.05; done; echo the very end"
+    )
     with served(tmp_path) as server, browser_page() as shown:
         run = begin(server, task("writes", source))
         shown.go(f"{server.url}/runs/{run}?tab=logs")
@@ -121,7 +129,11 @@ def test_the_past_is_shown_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_timeline_shows_attempts_and_pauses(tmp_path: Path) -> None:
-    flaky = task("flaky", f"echo x >> {tmp_path}/n; test $(wc -l < {tmp_path}/n) = 3", retry={"limit": 3, "expression": "true", "backoff": {"duration": "100ms"}})
+    flaky = task(
+        "flaky",
+        f"echo x >> {tmp_path}/n; test $(wc -l < {tmp_path}/n) = 3",
+        retry={"limit": 3, "expression": "true", "backoff": {"duration": "100ms"}},
+    )
     with served(tmp_path) as server, browser_page() as shown:
         answer = server.call("POST", "/validate", {"document": submitted(flaky)})
         assert answer["valid"], answer

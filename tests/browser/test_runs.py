@@ -29,7 +29,11 @@ def test_runs_appear_and_change_while_they_are_looked_at(tmp_path: Path) -> None
 def test_filters_are_in_the_address(tmp_path: Path) -> None:
     with served(tmp_path) as server, browser_page() as shown:
         server.result(server.submit("exit 3"))
-        server.result(server.call("POST", "/runs", {"document": submitted({"name": "a", "executor": {"type": "noop"}}, name="other")})["runId"])
+        server.result(
+            server.call("POST", "/runs", {"document": submitted({"name": "a", "executor": {"type": "noop"}}, name="other")})[
+                "runId"
+            ]
+        )
         shown.go(f"{server.url}/runs")
         shown.sees("other")
         shown.page.get_by_role("button", name="Failed", exact=True).click()
@@ -130,4 +134,3 @@ def test_a_token_is_asked_for_once(tmp_path: Path) -> None:
         shown.page.reload()
         shown.sees("There are no runs yet.")
         assert shown.page.evaluate("document.cookie") == ""  # scripts do not see it
-

@@ -70,8 +70,8 @@ def test_ten_thousand_tasks_in_a_row_and_side_by_side_are_no_trouble(draw) -> No
     chain = plan(dag("main", *(task(f"t{i}", i, (i - 1,) if i else ()) for i in range(MAX_BOXES - 2))))
     fan = plan(dag("main", *(task(f"t{i}", i, (0,) if i else ()) for i in range(MAX_BOXES - 2))))
     huge = plan(dag("main", *(task(f"t{i}", i) for i in range(10_000))))
-    assert "t2997" in draw(picture(chain))
-    assert "t2997" in draw(picture(fan))
+    assert f"t{MAX_BOXES - 3}" in draw(picture(chain))
+    assert f"t{MAX_BOXES - 3}" in draw(picture(fan))
     assert "10000 tasks inside" in draw(picture(huge))
 
 

@@ -45,7 +45,10 @@ def test_nothing_in_them_names_another_host() -> None:
         assert all(host.startswith(known) for host in hosts), (file.name, hosts)
 
 
-@pytest.mark.parametrize(("public", "base"), [(None, "/"), ("https://a.example/runner", "/runner/"), ("https://a.example", "/")])
+BASES = [(None, "/"), ("https://a.example/runner", "/runner/"), ("https://a.example", "/")]
+
+
+@pytest.mark.parametrize(("public", "base"), BASES)
 def test_the_page_says_below_which_path_it_is(public: str | None, base: str) -> None:
     with serving(public_url=public) as client:
         for address in ("/", "/runs", "/runs/some-run", "/workers"):
