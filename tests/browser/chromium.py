@@ -1,4 +1,4 @@
-"""A browser for tests, a real one: `chromium` of Debian, driven by Playwright, with no screen and no network but the loopback."""
+"""A browser for tests, a real one: `chromium` of Debian, driven by Playwright, without a screen, with the loopback alone."""
 
 from __future__ import annotations
 
