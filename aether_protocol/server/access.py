@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
+from litestar.params import QueryParameter
 
+from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.server.gate import CALLER, NO_CREDENTIALS
 from aether_protocol.server.parts import ServerParts, parts_of
 from aether_protocol.server.problems import ApiError
@@ -55,6 +57,24 @@ async def require(request: Connection, handler: BaseRouteHandler) -> None:
     if needs == "nothing" or (needs is None and request.url.path.startswith(_SCHEMA_PATHS)):
         return
     require_of(caller_of(request), needs)
+
+
+async def require_known_parameters(request: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse a request with a parameter in its address that the route does not have: a misspelt filter would be none.
+
+    What needs no role is left alone: providers and monitors add what they like.
+
+    Raises:
+        ApiError: 400, with the nearest name.
+    """
+    if not request.scope["query_string"] or handler.opt.get("needs") in (None, "nothing"):
+        return
+    declared = ((name, field.kwarg_definition) for name, field in handler.parsed_fn_signature.parameters.items())
+    taken = [definition.name or name for name, definition in declared if isinstance(definition, QueryParameter)]
+    for name in request.query_params:
+        if name not in taken:
+            hint = did_you_mean(name, taken, f"it takes {', '.join(taken)}" if taken else "it takes none")
+            raise ApiError(400, "request-invalid", f"this route has no parameter {name!r}", hint=hint)
 
 
 def require_of(caller: Caller, needs: object) -> None:

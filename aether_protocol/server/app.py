@@ -15,7 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from aether_protocol import __version__
 from aether_protocol.server import feeds
-from aether_protocol.server.access import PUBLIC, client_for, require
+from aether_protocol.server.access import PUBLIC, client_for, require, require_known_parameters
 from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.answers import answers, openapi, page
 from aether_protocol.server.artifacts import ArtifactController
@@ -88,7 +88,7 @@ def make_app(parts: ServerParts) -> Litestar:
     cors = parts.access.cors
     app = Litestar(
         route_handlers=routes,
-        guards=[require],
+        guards=[require, require_known_parameters],
         cors_config=CORSConfig(allow_origins=list(cors), allow_headers=_CORS_HEADERS) if cors else None,
         state=State({"parts": parts, "streams": streams, "changes": feeds.SharedChanges()}),
         dependencies={"client": Provide(client_for, sync_to_thread=False)},

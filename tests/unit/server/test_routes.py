@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
@@ -70,6 +71,24 @@ def test_what_is_not_there_and_what_does_not_fit_have_statuses_of_their_own() ->
         ended = client.post(f"/v1/runs/{run}/cancel", json={})
         assert (ended.status_code, ended.json()["code"]) == (409, "conflict")
         assert client.post("/v1/runs", json={"document": DOCUMENT, "runId": "not an id"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "hint"),
+    [
+        ("/v1/runs?phaze=Failed", 400, "did you mean 'phase'?"),
+        ("/v1/runs?ended_before=2026-01-01T00:00:00Z", 400, "did you mean 'endedBefore'?"),
+        ("/v1/runs?client=1", 400, "it takes phase, name,"),
+        ("/v1/runs/nothing?x=1", 400, "it takes none"),
+        ("/v1/runs?phase=Failed&limit=5", 200, ""),
+        ("/v1/runs?phase=Faild", 400, "did you mean 'Failed'?"),
+        ("/healthz?probe=1", 200, ""),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_have_is_refused(path: str, code: int, hint: str) -> None:
+    with serving() as client:
+        answer = client.get(path)
+        assert (answer.status_code, answer.json().get("hint", "").startswith(hint)) == (code, True), answer.text
 
 
 def test_a_stored_workflow_is_begun_by_its_name() -> None:
