@@ -127,6 +127,18 @@ def test_a_run_of_the_command_is_carried_out_behind_nats(site: Place) -> None:
     assert "warning" not in done.stderr, "to connect takes its time, and is no fault"
 
 
+def test_a_run_without_a_worker_says_what_is_missing_and_waits_for_it(site: Place) -> None:
+    file = cli_document(site.folder, {"name": "a", "executor": {"type": "script", "config": {"source": "echo here"}}})
+    log = site.folder / "err"
+    with log.open("wb") as err:
+        words = ["run", str(file), "--broker", site.url]
+        run = subprocess.Popen([*AETHER, *words], cwd=site.folder, env=environment(), stderr=err)
+    wait_for(lambda: "tasks wait for one that offers script" in log.read_text(), 30)
+    site.begin_worker()
+    assert run.wait(60) == 0, log.read_text()
+    assert log.read_text().count("no worker has asked for work") == 1
+
+
 def test_an_address_where_nothing_answers_is_an_error_at_once(tmp_path: Path) -> None:
     file = cli_document(tmp_path, {"name": "a", "executor": {"type": "noop"}})
     done = aether("run", file, "--broker", "nats://127.0.0.1:9", cwd=tmp_path)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 ANNOUNCE_S: Final = 5.0
 RECONCILE_S: Final = 6.0  # a ticket that woke no worker for so long was lost
+LONELY_S: Final = 5.0  # what waits for so long while no worker is here is reported
 HOLD_S: Final = 0.05  # how long a worker stays for what comes next: a chain of tasks needs no ticket for each
 FIRST_TICKETS: Final = 8  # workers that are woken at once; each that leaves something wakes the next
 BEATS: Final = 10  # of a worker in a lease
@@ -62,6 +63,8 @@ class NatsBroker:
         self._woken: dict[Need, int] = {}  # by what waits: when the last ticket for it went out
         self._visited = False  # a worker has been here since, and may have left something
         self._due = False
+        self._lonely_since: int | None = None  # since when something waits and no worker is here
+        self._is_said = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: asyncio.Task[None] | None = None
         self._sink: ResultSink
@@ -163,7 +166,26 @@ class NatsBroker:
                 announced = now
                 await self._link.want_stream()
                 await self._announce()
+            self._look_for_workers(now)
             self._wake()
+
+    def _look_for_workers(self, now: int) -> None:
+        """Say so, once, where something waits and no worker asks for it."""
+        state = self._connected().fleet.state
+        waiting = sorted({need.executor for need, group in state.waiting.classes.items() if len(group.queue)})
+        if not waiting or state.sessions:
+            self._lonely_since, self._is_said = None, False
+        elif self._lonely_since is None:
+            self._lonely_since = now
+        elif now - self._lonely_since >= LONELY_S * 1_000_000 and not self._is_said:
+            self._is_said = True
+            _log.warning(
+                "no worker has asked for work at %s for %g s, and tasks wait for one that offers %s: "
+                "`aether worker --broker URL`, with the URL of this engine, begins one",
+                self._link.place,
+                LONELY_S,
+                ", ".join(waiting),
+            )
 
     # --- tickets ----------------------------------------------------------------------------------------------------
 
