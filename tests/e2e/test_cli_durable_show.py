@@ -104,6 +104,27 @@ def test_a_timeline_has_a_line_for_each_task_and_fits(cli: Cli, tmp_path: Path) 
         assert max(map(len, terminal.shown.splitlines()[1:-1])) <= int(columns)
 
 
+def test_a_run_is_drawn_with_what_became_of_each_task(cli: Cli, tmp_path: Path) -> None:
+    path = workflow(tmp_path, task("good", "noop"), task("bad", "fail", more=", dependencies: [good]"),
+                    task("never", "noop", more=", dependencies: [bad]"), name="flow.yaml")
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 1
+    drawn = cli("graph", "r1").out
+    for text in ("main (dag): Failed in", "Succeeded in", "did not run"):
+        assert text in drawn
+    picture = cli("graph", "r1", "-o", "svg").out
+    for kind in ("task succeeded", "task failed", "task created", "dag failed"):
+        assert picture.count(f'class="{kind}"') == 1
+    assert "did not run" in cli("graph", "r1", "-o", "mermaid").out
+    assert cli("graph", "flow.yaml").out == cli("graph", path).out != drawn, "a file goes before a run"
+    (tmp_path / "r1").write_text(path.read_text("utf-8"), "utf-8")
+    assert "did not run" not in cli("graph", "r1").out
+    many = loop(tmp_path, 4, "{type: noop}")
+    assert cli("run", many, "--quiet", "--run-id", "r2").code == 0
+    assert "4 Succeeded" in cli("graph", "r2").out
+    unknown = cli("graph", "nothing-like-that")
+    assert (unknown.code, "is unknown" in unknown.err) == (2, True)
+
+
 def test_who_waits_for_an_answer_is_told_and_how_to_give_it(cli: Cli, tmp_path: Path) -> None:
     path = workflow(tmp_path, task("ask", "await", "{message: may we?}"))
     assert cli("run", path, "--quiet", "--run-id", "r1").code == 7

@@ -5,14 +5,26 @@ Law: both are made of the plan alone, so that what a digest names never changes.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
-from aether_protocol.views.graph.picture import picture
+from aether_protocol.views.graph.picture import Box, Picture, picture
 from aether_protocol.views.graph.svg import place_boxes
+from aether_protocol.views.report import Report, TaskReport
+from aether_protocol.views.text import duration
+
+_ITERATION: Final = re.compile(r"\[[0-9]+\]")
+# What matters most first: the phase of a box that stands for several task runs.
+_WORST: Final = (
+    "Failed", "Error", "Timeout", "Suspended", "Running", "Ready", "Created", "Cancelled", "Succeeded", "Skipped",
+)
 
 
 class PlanDocuments(Struct, frozen=True):
@@ -67,6 +79,52 @@ def documents_of(plan: Plan) -> PlanDocuments:
     library = snapshot.get("library")
     several = library if isinstance(library, list) else []
     return PlanDocuments(plan.digest, plan.name, plan.namespace, plan.version, snapshot.get("workflow"), several)
+
+
+def picture_of_run(layout: PlanLayout, report: Report) -> Picture:
+    """Make the picture of a run: that of its plan, with what became of each task, in words and as a phase.
+
+    Args:
+        layout: of the plan.
+        report: of the run.
+    """
+    found: dict[str, list[TaskReport]] = {}
+    for task in report.tasks:
+        found.setdefault(_ITERATION.sub("[i]", task.path), []).append(task)
+    boxes = [
+        Box(
+            id=node.id,
+            parent=-1 if node.parent is None else node.parent,
+            kind=node.kind,
+            title=node.title,
+            lines=list(node.lines),
+            tooltip=node.path,
+            path=node.path,
+            optional=node.optional,
+        )
+        for node in layout.nodes
+    ]
+    for box in boxes:
+        tasks = found.get(box.path, [])
+        box.phase = min((task.phase for task in tasks), key=_WORST.index, default="Created")
+        box.lines.append(_became(tasks) or ("did not run" if report.finished_at is not None else "has not run yet"))
+        if box.parent >= 0:
+            boxes[box.parent].children.append(box.id)
+    for edge in layout.edges:
+        boxes[boxes[edge.source].parent].edges.append((edge.source, edge.target))
+    return Picture(f"{report.workflow.name} {report.run_id}", boxes)
+
+
+def _became(tasks: Sequence[TaskReport]) -> str:
+    """`Failed in 1.20s`, or of several iterations `3 Succeeded, 1 Failed`."""
+    if len(tasks) != 1:
+        counts = Counter(task.phase for task in tasks)
+        return ", ".join(f"{counts[phase]} {phase}" for phase in _WORST if phase in counts)
+    task = tasks[0]
+    if task.started_at is None or task.finished_at is None:
+        return task.phase
+    took = datetime.fromisoformat(task.finished_at) - datetime.fromisoformat(task.started_at)
+    return f"{task.phase} in {duration(took.total_seconds())}"
 
 
 def lay_out(plan: Plan, depth: int | None = None, open_loops: Collection[str] | None = None) -> PlanLayout:

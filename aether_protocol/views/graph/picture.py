@@ -31,6 +31,7 @@ class Box(Struct):
     tooltip: str
     path: str
     optional: bool = False
+    phase: str = ""  # of a run, where one is drawn
     children: list[int] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
 

@@ -17,10 +17,16 @@ text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mo
 .sub { font-size: 11px; fill: #6b7280 } .title { font-weight: 600 }
 .page { fill: #ffffff } rect.task { fill: #eef4ff; stroke: #3b6fb6 } rect.dag { fill: #f7f7f8; stroke: #a8adb7 }
 rect.loop { fill: #f3f8f1; stroke: #6d9a5b } .optional { stroke-dasharray: 5 3 }
+rect.succeeded { stroke: #2f8a4c; fill: #e9f7ee } rect.running, rect.ready { stroke: #2563eb; fill: #dbeafe }
+rect.failed, rect.error, rect.timeout { stroke: #c62f2f; fill: #fdecec } rect.suspended { stroke: #b7791f; fill: #fdf6e3 }
+rect.cancelled { stroke: #8e44ad; fill: #f6ecfa } rect.skipped, rect.created { stroke: #a8adb7; fill: #f7f7f8 }
 path { fill: none; stroke: #6b7280; stroke-width: 1.4 } marker path { fill: #6b7280; stroke: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e5e7eb } .sub { fill: #9ca3af } .page { fill: #16181d } rect.task { fill: #1d2a3f; stroke: #6d9be0 }
   rect.dag { fill: #1e2026; stroke: #5b606b } rect.loop { fill: #1c261a; stroke: #7fae6c }
+  rect.succeeded { stroke: #58b878; fill: #16291d } rect.running, rect.ready { stroke: #6d9be0; fill: #1d2a3f }
+  rect.failed, rect.error, rect.timeout { stroke: #e57373; fill: #331b1b } rect.suspended { stroke: #d9a441; fill: #2e2614 }
+  rect.cancelled { stroke: #b98ad0; fill: #291c30 } rect.skipped, rect.created { stroke: #5b606b; fill: #1e2026 }
 }"""
 
 
@@ -65,7 +71,7 @@ def _heading(box: Box) -> str:
 
 
 def _box(box: Box, rect: Rect) -> str:
-    style = f"{box.kind} optional" if box.optional else box.kind
+    style = " ".join(filter(None, (box.kind, "optional" if box.optional else "", box.phase.lower())))
     out = [
         f'<g><title>{_text(box.tooltip)}</title><rect class="{style}" x="{rect.x}" y="{rect.y}" width="{rect.width}" '
         f'height="{rect.height}" rx="6"/>'

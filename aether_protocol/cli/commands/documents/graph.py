@@ -1,9 +1,10 @@
-"""`aether graph FILE`: a picture of a workflow."""
+"""`aether graph X`: a picture of a workflow, or of a run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import Struct
@@ -15,12 +16,16 @@ from aether_protocol.cli.options import LibraryOption, LookedUpStore, MaxOption,
 from aether_protocol.cli.value_types import Location, Number
 from aether_protocol.views.graph.picture import Picture, picture
 
+if TYPE_CHECKING:
+    from aether_protocol.service.client import Client
+
 EPILOG = """\b
 Examples:
   aether graph flow.yaml                        (drawn in the terminal)
   aether graph flow.yaml -o svg --to flow.svg
   aether graph flow.yaml -o mermaid             (for Markdown)
-  aether graph flow.yaml -o dot | dot -Tpng > flow.png"""
+  aether graph flow.yaml -o dot | dot -Tpng > flow.png
+  aether graph latest -o svg --to run.svg       (a run, coloured by phase)"""
 
 
 def _ascii(shown: Picture) -> str:
@@ -51,7 +56,7 @@ FORMATS: Mapping[str, Callable[[Picture], str]] = {"text": _ascii, "svg": _svg, 
 
 
 class GraphOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("FILE", type=Location())]
+    file: Annotated[str, argument("X", type=Location())]
     output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", old={"ascii": "text"}, to=True)] = "text"
     to: ToOption = None
     depth: Annotated[
@@ -61,15 +66,37 @@ class GraphOptions(Struct, frozen=True, kw_only=True):
     library: LibraryOption = ()
     store: LookedUpStore
     max: MaxOption
+    server: Annotated[str | None, option("--server", metavar="URL", help="The server whose run is drawn.")] = None
 
 
 @command_with(GraphOptions, "graph", epilog=EPILOG, moved={"--limit": "--max"})
 def command(options: GraphOptions) -> int:
     """Draw a workflow: its tasks, what they wait for, and dags and loops as groups.
 
-    FILE is a document, or - for standard input.
+    X is a document, or - for standard input; where there is no such file, a run: its id, the beginning of it, or latest. Each
+    task of a run says what became of it.
     """
+    if options.server is not None or _names_run(options.file):
+        click.echo(FORMATS[options.output](_draw_run(options)), nl=False)
+        return FINE
     inputs = DocumentInputs(options.library, options.max, options.store)
     plan = inputs.plan(inputs.read_one(options.file), options.name, strict=False)
     click.echo(FORMATS[options.output](picture(plan, options.depth)), nl=False)
     return FINE
+
+
+def _names_run(text: str) -> bool:
+    """Whether it can only be a run: there is no such file, and it does not look like one."""
+    return text != "-" and not os.path.exists(text) and not text.endswith((".yaml", ".yml", ".json")) and "/" not in text
+
+
+def _draw_run(options: GraphOptions) -> Picture:
+    from aether_protocol.cli.stored import ask
+    from aether_protocol.service.runs.plans import picture_of_run
+
+    async def look(client: Client) -> Picture:
+        row = await client.runs.get(options.file)
+        layout = await client.plans.layout(row.digest, depth=options.depth)
+        return picture_of_run(layout, await client.runs.report(row.run_id))
+
+    return ask(options.server or options.store, look)

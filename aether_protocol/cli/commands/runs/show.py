@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aether show latest
-  aether show latest main.load                  (one task: attempts, inputs, outputs, log)
+  aether show latest main.load                  (one task, with its attempts)
   aether show latest --timeline                 (when each task ran)
   aether show 0195c3f2 -o json                  (the run report)
   cd "$(aether show latest build --workspace)"  (the files of a failed task)"""
