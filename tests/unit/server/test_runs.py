@@ -144,7 +144,7 @@ def test_a_run_is_read_in_every_form() -> None:
         assert client.get("/v1/runs/fail/report", params={"at": 0}).json()["phase"] == "Created"
         assert client.get(f"/v1/runs/{run}/report", params={"at": 99}).status_code == 404
         assert [task["path"] for task in client.get(f"/v1/runs/{run}/tasks").json()["tasks"]] == ["main"]
-        assert client.get(f"/v1/runs/{run}/tasks", params={"phase": "Succeeded"}).json() == {"tasks": [], "next": None}
+        assert client.get(f"/v1/runs/{run}/tasks", params={"phase": "Succeeded"}).json()["tasks"] == []
         retried = client.post(f"/v1/runs/{run}/retry", json={"from": "main", "reason": "again"})
         assert (retried.status_code, retried.json()["runId"], retried.json()["retryOf"]) == (201, "fails.2", "fails")
         ended(client, "fails.2")
