@@ -6,7 +6,6 @@ Law: whether a broker can be had here is said before anything runs, with what to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
 
@@ -82,6 +81,8 @@ def check_broker_url(url: str, *, for_worker: bool = False) -> str:
         hint = f"its workers are started with `{kind.workers}`" if kind is not None else f"it does for {served}"
         raise UsageError(f"'aether worker' does not work for the broker {shown!r}", hint=hint)
     if kind is not None:
+        from importlib.util import find_spec  # only for a broker that is named
+
         missing = [name for name in kind.modules if find_spec(name) is None]
         if missing:
             hint = f"pip install 'aether-protocol[{kind.extra}]'"

@@ -57,12 +57,12 @@ from aether_protocol.ports.artifacts import ArtifactRepository, others_of
 from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.clock import Clock, IdGenerator
 from aether_protocol.ports.store import RunKey, Store
-from aether_protocol.ports.telemetry import Tracer
 from aether_protocol.scheduler.events import MOST_DEATHS, RunConfiguration
 from aether_protocol.views.report import Report, make_report
 
 if TYPE_CHECKING:
     from aether_protocol.engine.schedule_runner import ScheduleRunner
+    from aether_protocol.ports.telemetry import Tracer
 
 
 class _Parts(Struct):

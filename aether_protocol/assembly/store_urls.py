@@ -16,16 +16,17 @@ from aether_protocol.errors import UsageError
 
 PROJECT: Final = ".aether"  # the folder for what belongs to this machine
 
+# Compiled when they are needed, which is rarely.
 # Also one with a slash, which should have been escaped; with ? or #, where no port can be meant.
-_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:\s]*):(?:[^?#\s]*@|(?!\d{1,5}(?:[/?#]|$))\S*@)")
-_TOKEN: Final = re.compile(r"(?<=nats://)[^/?#@:\s]+@")  # for NATS a name without a password is a token
-_OPTION: Final = re.compile(r"([?&][^=&#\s]*(?:password|passwd|passphrase|secret|token)[^=&#\s]*=)[^&#\s]*", re.IGNORECASE)
-_SCHEME: Final = re.compile("[a-z][a-z0-9+-]+:")  # of two letters or more: one is a drive
+_PASSWORD: Final = r"(?<=://)([^/?#@:\s]*):(?:[^?#\s]*@|(?!\d{1,5}(?:[/?#]|$))\S*@)"
+_TOKEN: Final = r"(?<=nats://)[^/?#@:\s]+@"  # for NATS a name without a password is a token
+_OPTION: Final = r"(?i)([?&][^=&#\s]*(?:password|passwd|passphrase|secret|token)[^=&#\s]*=)[^&#\s]*"
+_SCHEME: Final = "[a-z][a-z0-9+-]+:"  # of two letters or more: one is a drive
 
 
 def has_scheme(text: str) -> bool:
     """Say whether text is a URL, and not the path of a file."""
-    return _SCHEME.match(text) is not None
+    return ":" in text and re.match(_SCHEME, text) is not None
 
 
 def is_server_url(text: str) -> bool:
@@ -35,7 +36,9 @@ def is_server_url(text: str) -> bool:
 
 def without_password(url: str) -> str:
     """A URL, or a text with URLs in it, as people may see it: without passwords, tokens, and options that are such."""
-    return _OPTION.sub(r"\1***", _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", url)))
+    if "@" in url:
+        url = re.sub(_TOKEN, "***@", re.sub(_PASSWORD, r"\1:***@", url))
+    return re.sub(_OPTION, r"\1***", url) if "=" in url else url
 
 
 class StoreUrl(Struct, frozen=True):

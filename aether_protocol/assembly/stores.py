@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol.assembly.discovery import is_installed, make, names
 from aether_protocol.assembly.store_urls import PROJECT, StoreUrl, read_store_url, without_password
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
-from aether_protocol.ports.store import STATE_ACTION_LOG, ServerTerm, Store
+from aether_protocol.ports.store import STATE_ACTION_LOG, Store
+
+if TYPE_CHECKING:
+    from aether_protocol.ports.store import ServerTerm
 
 VARIABLE: Final = "AETHER_STORE"
 TERM_KEY_BYTES: Final = 32
-_SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,39}")
+_SCHEMA: Final = "[a-z_][a-z0-9_]{0,39}"
 _SQLITE_OPTIONS: Final = ("artifacts", "durability", "tier")
 _POSTGRES_OPTIONS: Final = (*_SQLITE_OPTIONS, "patience", "schema")
 
@@ -136,7 +139,7 @@ def postgres_store(url: str, *, reads_only: bool = False) -> Store:
         raise UsageError(f"the store {_host_alone(url)!r} has a URL that cannot be read", hint=hint)
     ours = {name: options.pop(name) for name in _POSTGRES_OPTIONS if name in options}
     schema = ours.get("schema", SCHEMA)
-    if not _SCHEMA.fullmatch(schema):
+    if not re.fullmatch(_SCHEMA, schema):
         hint = "lower-case letters, digits and _, at most 40"
         raise UsageError(f"the store {shown!r} has the schema {schema!r}, which is not a plain name", hint=hint)
     try:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aether_protocol.errors import AetherError, UsageError
-from aether_protocol.ports.telemetry import Tracer, TracerParts
 
 if TYPE_CHECKING:
     from aether_protocol.assembly.configuration.effective import Configuration
     from aether_protocol.assembly.configuration.sections import TracingSection
     from aether_protocol.engine.api import RunEngine
     from aether_protocol.ports.broker import Broker
+    from aether_protocol.ports.telemetry import Tracer, TracerParts
 
 OTLP: Final = "otlp"
 FLUSH_S: Final = 2.0  # that a process waits at its end for spans to be sent
@@ -35,7 +35,7 @@ def tracer_part(given: str | Tracer, parts: TracerParts | None = None) -> Tracer
     from aether_protocol.assembly.discovery import make, missing
 
     if isinstance(given, str):
-        made: Tracer = make("tracers", given, given, parts or TracerParts(version=_version()))
+        made: Tracer = make("tracers", given, given, parts or _parts())
         return made
     lacks = missing("tracers", given)
     if lacks:
@@ -62,9 +62,7 @@ def configured_tracer(settings: Configuration, component: str = "aether") -> Tra
     if url is None and not _is_asked_for(environ):
         return None
     headers = dict(pair.split("=", 1) for pair in section.headers)
-    parts = TracerParts(
-        version=_version(), service=section.service, component=component, headers=headers, sample=section.sample
-    )
+    parts = _parts(service=section.service, component=component, headers=headers, sample=section.sample)
     if url is not None:
         return tracer_part(url, parts)
     try:
@@ -104,7 +102,13 @@ def _is_asked_for(environ: Mapping[str, str]) -> bool:
 
 def worker_tracer(url: str) -> Tracer:
     """Make the tracer of a URL for a worker. Raises UsageError, PortError."""
-    return tracer_part(url, TracerParts(version=_version(), component=WORKER))
+    return tracer_part(url, _parts(component=WORKER))
+
+
+def _parts(**given: Any) -> TracerParts:
+    from aether_protocol.ports.telemetry import TracerParts  # only where runs are traced
+
+    return TracerParts(version=_version(), **given)
 
 
 def _version() -> str:

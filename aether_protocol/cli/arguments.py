@@ -5,7 +5,7 @@ Law: every refusal is a UsageError that names the option and shows how it is mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aether_protocol.engine.submission import read_text, read_texts
 from aether_protocol.errors import UsageError
@@ -59,6 +59,21 @@ def read_answers(texts: Sequence[str]) -> dict[str, list[Payload]]:
             )
         answers.setdefault(task, []).append(payload)
     return answers
+
+
+def check_answers(plan: Plan, tasks: Collection[str]) -> None:
+    """An answer for a task that cannot exist is wrong usage, reported before anything runs."""
+    if not tasks:
+        return
+    from aether_protocol.diagnostics.suggest import did_you_mean
+    from aether_protocol.views.preview import task_names
+
+    names = task_names(plan)
+    for task in tasks:
+        last = task.rpartition(".")[2].partition("[")[0]
+        if last not in names:
+            hint = did_you_mean(last, sorted(names))
+            raise UsageError(f"--resume names {task!r}, and there is no such task", hint=hint)
 
 
 def read_given(pairs: Sequence[str], types: Mapping[str, str]) -> Payload:

@@ -19,6 +19,7 @@ import builtins
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from inspect import get_annotations
 from typing import Any, Final, TypeVar, get_args
 
@@ -106,7 +107,27 @@ def _json_form(forms: Sequence[str]) -> str | None:
 # --- making ---
 
 
-class Command(click.Command):
+class PlainHelp(click.Command):
+    """A command, or a group of them, whose `--help` is as click makes it, but that no translation of its text is looked for."""
+
+    _own_help: click.Option | None = None
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        if self._own_help is None and ctx.help_option_names:
+            self._own_help = click.Option(
+                ["show_help", *ctx.help_option_names], is_flag=True, is_eager=True, expose_value=False, callback=_show_help,
+                help="Show this message and exit.",
+            )
+        return self._own_help
+
+
+def _show_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+class Command(PlainHelp):
     """A command that knows the spellings that some of its options had before."""
 
     moved: Mapping[str, str] = {}
@@ -272,6 +293,7 @@ class _Names(dict[str, Any]):
         return getattr(builtins, name, Any)
 
 
+@cache  # asked for what a command takes, and again to make of it what was given
 def _annotations(options: type[Struct]) -> dict[str, Any]:
     """The annotations of all fields, in the order of the fields, without importing what only the type checker needs."""
     found: dict[str, Any] = {}

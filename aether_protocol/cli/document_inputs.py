@@ -7,7 +7,6 @@ never made for that. An invalid document is reported with the text that it was r
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -145,7 +144,7 @@ class DocumentInputs:
         """One line on standard error where the document at `path`, planned just now, has warnings; `validate` shows them."""
         count = len(self.workspace.warnings)
         if count:
-            how = f"aether validate {shlex.quote(path)}" if path != STDIN else "aether validate"
+            how = f"aether validate {messages.quoted(path)}" if path != STDIN else "aether validate"
             messages.note(f"note: {counted(count, 'warning')} about the document, shown by '{how}'")
 
     def reach(self, files: Sequence[LoadedFile]) -> None:
@@ -159,10 +158,10 @@ class DocumentInputs:
 def _refuse_others(source: FileBytes) -> FileBytes:
     """Raise UsageError for a file that is another command's."""
     if is_case_file(source):
-        raise UsageError(f"{source.name!r} holds cases, not workflows", hint=f"aether test {shlex.quote(source.name)}")
+        raise UsageError(f"{source.name!r} holds cases, not workflows", hint=f"aether test {messages.quoted(source.name)}")
     if source.name.endswith(".toml"):
         raise UsageError(
-            f"{source.name!r} holds settings, not workflows", hint=f"aether config validate {shlex.quote(source.name)}"
+            f"{source.name!r} holds settings, not workflows", hint=f"aether config validate {messages.quoted(source.name)}"
         )
     return source
 

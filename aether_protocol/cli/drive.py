@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ from aether_protocol.cli.render.views import JsonView, LineView, QuietView, Shel
 from aether_protocol.cli.stored import check_there, is_there, open_at, sqlite_path
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import apart, shows
-from aether_protocol.errors import PortError, UsageError
+from aether_protocol.errors import PortError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import Store
 from aether_protocol.views.phases import PHASE_MARKS
@@ -165,7 +164,7 @@ async def _drive(driving: Driving, store: Store, begin: Begin, after: After, wat
             ending = await session.run(engine, run.run_id, run.act)
             show_ending(ending.report, driving.output)
             if store.durable:
-                if await is_open(client.runs, ending.report.run_id):
+                if await is_open(store, ending.report.run_id):
                     tell_how_to_go_on(ending, driving)
                 else:
                     tell_what_next(ending.report, driving)
@@ -194,11 +193,10 @@ def _make_session(driving: Driving, store: Store) -> Session:
     )
 
 
-async def is_open(runs: RunReader, run_id: str) -> bool:
+async def is_open(store: Store, run_id: str) -> bool:
     """Whether a run has not closed; one that was deleted meanwhile has."""
-    with contextlib.suppress(UsageError):
-        return not (await runs.get(run_id)).closed
-    return False
+    row = await store.runs.row(run_id)
+    return row is not None and not row.closed
 
 
 async def show_again(runs: RunReader, run_id: str, driving: Driving) -> int:
@@ -245,7 +243,7 @@ def tell_how_to_go_on(ending: SessionResult, driving: Driving) -> None:
     """A run that is left unfinished in a durable store."""
     run_id, more = ending.report.run_id, store_option(driving.store)
     if ending.left:
-        hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}" for path in ending.left]
+        hints = [f"aether resume {run_id} {messages.quoted(printable(path))} -p approved=true{more}" for path in ending.left]
         hints.append(f"or answer beforehand: {_beforehand(ending.left[0])}")
         messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
         return
@@ -270,7 +268,7 @@ def tell_what_next_at(report: Report, more: str) -> None:
 
 def tell_how_to_answer_at(run_id: str, paths: Sequence[str], more: str) -> None:
     """What to do about a run of a server that waits for an answer."""
-    hints = [f"aether resume {run_id} {shlex.quote(printable(path))} -p approved=true{more}" for path in paths]
+    hints = [f"aether resume {run_id} {messages.quoted(printable(path))} -p approved=true{more}" for path in paths]
     messages.note(f"run {run_id} is suspended: it waits for an answer", *hints, color="yellow")
 
 
@@ -278,7 +276,7 @@ def store_option(url: str) -> str:
     """What must be added to a command so that it finds the same store, or server."""
     if url == usual_store():
         return ""
-    return f" {'--server' if is_server_url(url) else '--store'} {shlex.quote(url)}"
+    return f" {'--server' if is_server_url(url) else '--store'} {messages.quoted(url)}"
 
 
 def tell_how_to_answer(paths: list[str]) -> None:

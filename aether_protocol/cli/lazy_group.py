@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from aether_protocol.cli.command import PlainHelp
 from aether_protocol.errors import PortError
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -25,7 +26,7 @@ class UnknownCommandError(click.UsageError):
         self.hint = hint
 
 
-class CommandGroup(click.Group):
+class CommandGroup(PlainHelp, click.Group):
     """A group that says what it takes, and that a command is missing, where it is given none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -18,18 +18,15 @@ from msgspec import Struct, field
 from aether_protocol.cli.exits import INTERRUPTED, PHASE_EXITS
 from aether_protocol.cli.process import leave
 from aether_protocol.cli.render.views import View, is_leaf
-from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
-from aether_protocol.plan.model import Plan
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.local import client_of
-from aether_protocol.views.preview import task_names
 from aether_protocol.views.report import Report, make_report
 
 if TYPE_CHECKING:
@@ -88,8 +85,8 @@ class Session:
         """See a run that has begun to its end; `act` is carried out once the run is watched, and what it raises ends this."""
         self.run_id = run_id
         self._look_at(engine.driven.state(run_id))
-        events = engine.driven.events(run_id)
-        stream = asyncio.create_task(self._print_events(events)) if self.streams else None
+        events = engine.driven.events(run_id) if self.streams else None
+        stream = asyncio.create_task(self._print_events(events)) if events is not None else None
         ended = asyncio.create_task(engine.driven.join(run_id))
         ended.add_done_callback(lambda _: self.attention.set())
         self.client = client = client_of(engine)
@@ -103,7 +100,7 @@ class Session:
             if act is not None:
                 await act()
             left = await self._see_through(client, ended)
-            if stream is not None:
+            if events is not None and stream is not None:
                 events.finish()
                 await stream
         finally:
@@ -263,13 +260,3 @@ class Session:
         while True:
             await asyncio.sleep(REFRESH_S)
             self.view.tick()
-
-
-def check_answers(plan: Plan, tasks: Iterable[str]) -> None:
-    """An answer for a task that cannot exist is wrong usage, reported before anything runs."""
-    names = task_names(plan)
-    for task in tasks:
-        last = task.rpartition(".")[2].partition("[")[0]
-        if last not in names:
-            hint = did_you_mean(last, sorted(names))
-            raise UsageError(f"--resume names {task!r}, and there is no such task", hint=hint)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     _TextType = click.ParamType[str]
     _NumberType = click.ParamType[float]
     _PatternType = click.ParamType[re.Pattern[str]]
+    _PathType = click.ParamType[str | os.PathLike[str]]
 else:  # click has only lately made it generic
-    _TextType = _NumberType = _PatternType = click.ParamType
+    _TextType = _NumberType = _PatternType = _PathType = click.ParamType
 
 
 class WrongUsageError(click.UsageError):
@@ -129,16 +130,27 @@ FILE: Final = "file"
 FOLDER: Final = "folder"
 
 
-class Location(click.Path):
-    """A path. `kind`: what is there, if anything is, is a file or a folder; `exists`: it is there. `-` is allowed."""
+class Location(_PathType):
+    """A path. `kind`: what is there, if anything is, is a file or a folder; `exists`: it is there. `-` is allowed.
+
+    Not a `click.Path`: each of those looks for a translation of its name.
+    """
+
+    name = "path"
 
     def __init__(self, kind: str | None = None, *, exists: bool = False, as_path: bool = False) -> None:
-        super().__init__(exists=exists, file_okay=kind != FOLDER, dir_okay=kind != FILE, path_type=Path if as_path else None)
         self.kind = kind
+        self.exists = exists
+        self.as_path = as_path
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="dir" if self.kind == FOLDER else "file")]
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
+    ) -> str | os.PathLike[str]:
         path = os.fspath(value)
         there = os.path.exists(path)
         if not there and self.exists:
@@ -148,7 +160,7 @@ class Location(click.Path):
         elif there and self.kind == FOLDER and not os.path.isdir(path):
             fault, hint = f"{path!r} is not a folder", "name a folder"
         else:
-            return self.coerce_path_result(value)
+            return Path(value) if self.as_path else value
         raise BadValueError(fault, hint, ctx=ctx, param=param)
 
 

@@ -7,8 +7,9 @@ follow-ups of what it has reported already, and are kept quiet.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol.diagnostics import CODES, Diagnostic, Severity
@@ -20,7 +21,7 @@ Path = tuple[str | int, ...]
 DID_YOU_MEAN: Final = "did you mean "
 
 
-class Near(NamedTuple):
+class Near(Struct, frozen=True):
     """A hint that is worked out only for a fault that is reported: the name in `known` that is nearest, else `instead`."""
 
     name: str
@@ -40,7 +41,7 @@ class Near(NamedTuple):
         return self.instead
 
 
-class Finding(NamedTuple):
+class Finding(Struct, frozen=True):
     """What a check found, without its position. `severity` where it is not the code's usual one."""
 
     code: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ class Deferred:
     """The verdict on a name that only a call can judge."""
 
 
-class Depends(NamedTuple):
+class Depends(Struct, frozen=True):
     """The verdict on a name that is fine if the task at hand depends on task `other` of its dag."""
 
     other: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.compiler.findings import Path
 from aether_protocol.diagnostics.suggest import suggest
@@ -20,7 +22,7 @@ _ITEM: Final = r"(?<!\{)\{\{\s*item(\.[^{}]*|\s*)\}\}"  # as other systems call 
 _PLACEHOLDER: Final = r"(?<!\{)\{\{\s*([A-Za-z_-]+)(\.[^{}]*)"
 
 
-class Stray(NamedTuple):
+class Stray(Struct, frozen=True):
     """A placeholder at `path` in a value, `offset` characters into its text: its root, the namespace that is near, and the name
     with that namespace."""
 

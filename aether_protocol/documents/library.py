@@ -7,7 +7,8 @@ Law: a name in a namespace is found in one place at most: what is nearer (the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from aether_protocol.diagnostics import Diagnostic
 from aether_protocol.documents.load import LoadedDocument, LoadedFile, load_bytes, taken
@@ -65,7 +66,7 @@ class TemplateLibrary:
             yield from self._farther._keys()
 
 
-class KeptText(NamedTuple):
+class KeptText(Struct, frozen=True):
     """The text of one document, and how diagnostics call it."""
 
     file: str

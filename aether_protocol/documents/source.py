@@ -27,7 +27,7 @@ class DocumentLimits(Struct, frozen=True):
 
 DEFAULT: Final = DocumentLimits()
 
-_LINE_END: Final = re.compile(r"\r\n?|\n")
+_LINE_END: Final = r"\r\n?|\n"
 # What may not stand in a document: all but tabs, line ends and printable text (a byte order mark is invisible). Two kinds of
 # search, since one class of characters that reaches beyond Latin-1 takes 4 ms to compile.
 _CONTROL: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]"
@@ -56,7 +56,7 @@ class Source:
         if not self.positions:
             return 0, 0
         if self._lines is None:
-            self._lines = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
+            self._lines = [0, *(match.end() for match in re.finditer(_LINE_END, self.text))]
         line = bisect_right(self._lines, at)
         return line, at - self._lines[line - 1] + 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -132,7 +132,7 @@ class DocumentTree(Struct):
         return self.marks[id(parent)][2 * self._index(parent, str(path[-1]))]
 
 
-class _Frame(NamedTuple):
+class _Frame(Struct, frozen=True):
     """What was being read when a container opened."""
 
     node: Json
@@ -144,7 +144,7 @@ class _Frame(NamedTuple):
     nodes: int
 
 
-class _Anchor(NamedTuple):
+class _Anchor(Struct, frozen=True):
     value: Json
     weight: int
     height: int

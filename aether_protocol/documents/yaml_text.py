@@ -37,7 +37,7 @@ except ImportError:  # no wheel of ruamel.yaml.clib for this interpreter
 _IN_WORDS: Final = r"""(?<=[^\s,\[\]{}"'])(?::(?=[^\s,\[\]{}])|\?)"""
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
 _VERSION: Final = r"%YAML[ \t]+1\.2[ \t]*(#.*)?\r?"
-_DIRECTIVE: Final = re.compile(r"^%.*$", re.MULTILINE)
+_DIRECTIVE: Final = r"^%.*$"
 _COLLECTION_TAGS: Final = {"tag:yaml.org,2002:map": dict, "tag:yaml.org,2002:seq": list, "!": object}
 _MISSING: Final = object()
 
@@ -203,7 +203,7 @@ def _short_tag(tag: Any) -> str:
 
 def _check_directives(source: Source, start: int, end: int) -> None:
     """The lines between two documents may not hold directives (which the Python parser does not show in its events)."""
-    for match in _DIRECTIVE.finditer(source.text, start, end):
+    for match in re.compile(_DIRECTIVE, re.MULTILINE).finditer(source.text, start, end):
         if re.fullmatch(_VERSION, match.group()):
             continue
         source.note("AE108", match.start(), "", f"directive {match.group()[:40]!r} is not read", "leave the line out")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -25,7 +25,6 @@ from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.events import DOCUMENT, Event
 from aether_protocol.scheduler.machine import Machine
 from aether_protocol.scheduler.nodes import TaskNode
-from aether_protocol.scheduler.snapshot import snapshot
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.transitions import SUSPENDED, Phase
 from aether_protocol.views.summary import make_row
@@ -176,6 +175,8 @@ class ActiveRun:
 
     def snapshot(self) -> str:
         """The state as it is now, for the store."""
+        from aether_protocol.scheduler.snapshot import snapshot  # only long runs need one
+
         return snapshot(self.state)
 
     @staticmethod
@@ -205,7 +206,7 @@ class Delivery(Struct, eq=False):
     sleep_us: int = 0
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True):
     """A run that is checked and has not begun: as the engine will hold it, and as the store records it."""
 
     run: ActiveRun

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
@@ -27,7 +27,6 @@ from aether_protocol.engine.logs import LogObserver
 from aether_protocol.engine.loop import RunLoop
 from aether_protocol.engine.mailbox import cancel_question
 from aether_protocol.engine.observers import Observer, Observers, OnError, OnEvent
-from aether_protocol.engine.passivation import Passivation
 from aether_protocol.engine.recovery import ReplayObserver, revive
 from aether_protocol.engine.snapshots import DEFAULT_POLICY, SnapshotPolicy, Snapshots, snapshots_of
 from aether_protocol.engine.submission import choose_run_id, make_header, read_trace_context, read_variables
@@ -44,7 +43,16 @@ from aether_protocol.ports.variables import VariableSource
 from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.events import MOST_DEATHS, RunConfiguration, RunHeader, Submitted
 
+if TYPE_CHECKING:
+    from aether_protocol.engine.passivation import Passivation, Recover
+
 _log = logging.getLogger("aether_protocol")
+
+
+def _passivation(store: Store, clock: Clock, keeper: LeaseKeeper, after_s: float, recover: Recover) -> Passivation:
+    from aether_protocol.engine.passivation import Passivation  # here: few engines do
+
+    return Passivation(store, clock, keeper, round(after_s * 1_000_000), recover)
 
 
 class RunEngine:
@@ -110,8 +118,7 @@ class RunEngine:
         keeper = LeaseKeeper(store, clock, owner or ids.new_id("engine", clock.now()), lease_us, watched)
         self._passivation: Passivation | None = None
         if passivate_after_s is not None and store.durable:
-            after_us = round(passivate_after_s * 1_000_000)
-            self._passivation = Passivation(store, clock, keeper, after_us, self._recover_woken)
+            self._passivation = _passivation(store, clock, keeper, passivate_after_s, self._recover_woken)
         self.woken = [] if self._passivation is None else self._passivation.woken
         self._driver = RunLoop(
             *(store, broker, clock, SecretBook(secrets), keeper, watched),
@@ -207,14 +214,14 @@ class RunEngine:
 
     def begin(self, draft: Draft, token: int) -> str:
         """Begin a drafted run that the store knows by now, under this fencing token; its id."""
-        run, new, sent = draft
+        run, new = draft.run, draft.new
         run.token, run.since = token, self._clock.now()
         self._submitted += 1
         run.number = self._submitted
         self._driver.runs[run.id] = run
         self._driver.put(run, Submitted(0, new.header, "api"))
         if new.owner is not None:
-            self._keeper.lease_taken(sent)
+            self._keeper.lease_taken(draft.sent)
         return run.id
 
     def check_mailbox(self) -> None:

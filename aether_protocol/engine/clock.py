@@ -12,7 +12,9 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store.runs import NEVER
@@ -74,7 +76,7 @@ class WallClock:
             await asyncio.sleep(min(left, self._look_s))
 
 
-class Sending(NamedTuple):
+class Sending(Struct, frozen=True):
     """When a call is sent that may take a lease: `at` in microseconds of its LeaseAge, after so many `lapses`."""
 
     at: int

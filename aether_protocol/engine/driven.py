@@ -7,18 +7,21 @@ event. A run that this engine does not have, or that another engine took over, i
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.inbox import put_question
 from aether_protocol.engine.loop import RunLoop
 from aether_protocol.engine.mailbox import Question, ask
-from aether_protocol.engine.passivation import Passivation
 from aether_protocol.engine.recovery import load_state
-from aether_protocol.engine.stream import LiveEvents
 from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.store import Store
 from aether_protocol.scheduler.state import RunState
+
+if TYPE_CHECKING:
+    from aether_protocol.engine.passivation import Passivation
+    from aether_protocol.engine.stream import LiveEvents
 
 
 class LoopGuard:
@@ -141,6 +144,8 @@ class DrivenRuns:
     def events(self, run_id: str, *, follow: bool = True, after: int = 0) -> LiveEvents:
         """Give the event records of a run that is here, from the oldest that the store has; with `follow` to its end, and
         without those of step `after` and before."""
+        from aether_protocol.engine.stream import LiveEvents  # here: most runs of a command are not followed
+
         return LiveEvents(self.get(run_id), self._store, follow=follow, after=after)
 
     async def ask(self, run_id: str, question: Question, *, private: bool = False) -> None:

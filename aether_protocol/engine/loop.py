@@ -14,7 +14,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether_protocol.engine.active_run import ActiveRun, Delivery
 from aether_protocol.engine.artifacts import named_in
@@ -38,9 +38,8 @@ from aether_protocol.engine.leases import LeaseKeeper
 from aether_protocol.engine.logs import Logs
 from aether_protocol.engine.observers import Observers, Severity
 from aether_protocol.engine.outside import OutsideAnswers, mask_resume
-from aether_protocol.engine.passivation import Passivated, Passivation
 from aether_protocol.engine.recovery import secret_references
-from aether_protocol.engine.releases import RunReleases
+from aether_protocol.engine.releases import LoopRuns, RunReleases
 from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import AetherError, BrokenInvariant, BusyError, PortError, UsageError, why
 from aether_protocol.execution.context import sealed
@@ -66,6 +65,9 @@ from aether_protocol.scheduler.events import (
 )
 from aether_protocol.scheduler.outstanding import goes_on, outstanding, part_overdue, under_way
 from aether_protocol.scheduler.timing import SECOND, duration_text
+
+if TYPE_CHECKING:
+    from aether_protocol.engine.passivation import Passivation
 
 TURN_EVENTS: Final = 256
 KEEP_ENDED: Final = 256  # runs that can still be asked about after their end
@@ -96,7 +98,8 @@ class RunLoop:
         self._unstored = Unstored()
         self.logs = Logs(clock, store.logs if store.durable else None, self._wake, observers)
         self.keeper = keeper
-        self._passivation, self.releases = passivation, RunReleases(store, clock, keeper, passivation)
+        self._passivation = passivation
+        self.releases = RunReleases(store, clock, keeper, passivation.forget if passivation is not None else lambda run: None)
         self._store, self._clock = store, clock
         self._brokers = (broker,) if site is None else (broker, site.carrier)
         self.outside = OutsideAnswers(book)
@@ -110,8 +113,7 @@ class RunLoop:
         self._timers = Timers(clock, self._timer_due, self._follow_clock)
         self._commands = CommandRunner(self.deliveries, self._timers, self._closed)
         self._seen_us = 0  # what the clock showed when it was looked at last
-        self._inbox: deque[Entry] = deque()
-        self._ended: deque[ActiveRun] = deque()
+        self._inbox, self._ended = deque[Entry](), deque[ActiveRun]()
         self._task: asyncio.Task[None] | None = None
 
     # --- life ---
@@ -121,7 +123,7 @@ class RunLoop:
         for broker in self._brokers:
             broker.start(self.reports)
         self._task = asyncio.create_task(self._drivers.run(self._drive, self._broke), name="aether-driver")
-        referring = Passivated(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
+        referring = LoopRuns(self.runs, self._inbox, self.outside, self._timers, self.deliveries)
         self.releases.start(referring)
         if self._passivation is not None:
             self._passivation.start(referring, self._wake)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.event_feed import EventRecord, step_records
+
+if TYPE_CHECKING:
+    from aether_protocol.views.event_feed import EventRecord
 
 Severity = Literal["warning", "error", "internal"]
 Observer = Callable[[str, RunState, LogEntry], None]
-OnEvent = Callable[[str, EventRecord], None]
+OnEvent = Callable[[str, "EventRecord"], None]
 
 _log = logging.getLogger("aether_protocol")
 
@@ -58,6 +60,8 @@ class Observers:
                 except Exception as error:
                     self._raised(run.id, error)
             if self._on_event is not None:
+                from aether_protocol.views.event_feed import step_records  # only where records are asked for
+
                 for record in step_records(run.state, entry):
                     try:
                         self._on_event(run.id, json_copy(record))

@@ -20,25 +20,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
 from aether_protocol.engine.clock import Sending
-from aether_protocol.engine.dispatch.deliveries import Deliveries
-from aether_protocol.engine.inbox import Asked, Entry
+from aether_protocol.engine.inbox import Asked
 from aether_protocol.engine.leases import BEAT_US, LeaseKeeper
-from aether_protocol.engine.outside import OutsideAnswers
-from aether_protocol.engine.timers import Timers
+from aether_protocol.engine.releases import LoopRuns, only_waits, whole
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock, TimerHandle
-from aether_protocol.ports.store import RunAppend, RunQuery, Store
+from aether_protocol.ports.store import RunQuery, Store
 from aether_protocol.ports.store.runs import NEVER
-from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.nodes import TaskNode
-from aether_protocol.scheduler.transitions import RUNNING
 
 WAKE_BATCH: Final = 128  # runs that are woken before others get a turn
 EARLY_US: Final = 1_000_000  # so long before a `sleep` is through its run is woken: the attempt has to be dispatched once more
@@ -47,43 +43,6 @@ _NEXT: Final = RunQuery(asleep=True, limit=1)
 _log = logging.getLogger("aether_protocol")
 
 Recover = Callable[[str, int, Asked | None, Sending], Awaitable[object]]
-
-
-class Passivated:
-    """What of the loop refers to a run."""
-
-    def __init__(
-        self,
-        runs: dict[str, ActiveRun],
-        inbox: Collection[Entry],
-        outside: OutsideAnswers,
-        timers: Timers,
-        deliveries: Deliveries,
-    ) -> None:
-        self._deliveries = deliveries
-        self._runs = runs
-        self._inbox = inbox
-        self._outside = outside
-        self._timers = timers
-
-    def is_concerned(self, run: ActiveRun) -> bool:
-        """Whether something is on its way to the run."""
-        return self._outside.asks_for(run) or any(entry[0] is run for entry in self._inbox)
-
-    @property
-    def runs(self) -> Mapping[str, ActiveRun]:
-        """The runs of the loop."""
-        return self._runs
-
-    def drop(self, run: ActiveRun, why: BusyError) -> None:
-        """Forget a run that is released: what still refers to it cannot write any more, and is given `why`."""
-        self._timers.drop(run)
-        for delivery in run.open.values():
-            self._deliveries.release(delivery)
-        run.open = {}
-        del self._runs[run.id]
-        run.error = why
-        run.wake(run.followers)
 
 
 class Passivation:
@@ -96,7 +55,7 @@ class Passivation:
     def __init__(self, store: Store, clock: Clock, keeper: LeaseKeeper, after_us: int, recover: Recover) -> None:
         self.due = False
         self.woken: list[Callable[[str], None]] = []
-        self._loop: Passivated
+        self._loop: LoopRuns
         self._wake_loop: Callable[[], None] = lambda: None
         self._store = store
         self._clock = clock
@@ -117,14 +76,14 @@ class Passivation:
 
     # --- life ---
 
-    def start(self, loop: Passivated, wake_loop: Callable[[], None]) -> None:
+    def start(self, loop: LoopRuns, wake_loop: Callable[[], None]) -> None:
         """Wake what is due from now on."""
         self._loop, self._wake_loop = loop, wake_loop
         self._poked.set()
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="aether-waking")
 
     async def close(self) -> None:
-        """Wake no more. Passivated runs stay as they are in the store."""
+        """Wake no more. LoopRuns runs stay as they are in the store."""
         for alarm in (self._alarm, self._next):
             if alarm is not None:
                 alarm.cancel()
@@ -344,30 +303,6 @@ class Passivation:
                 for callback in self.woken:
                     callback(run_id)
         return recovered
-
-
-def only_waits(run: ActiveRun) -> bool:
-    """Whether nothing but time or an answer continues the run."""
-    state = run.state
-    if (run.open and not _only_sleeps(run)) or run.steps or run.over or run.recovering or state.root is None or state.ready:
-        return False
-    return run.snapshots is not None
-
-
-def whole(run: ActiveRun) -> RunAppend:
-    """The state of a run, without a new step."""
-    state = run.state
-    nothing = LogEntry(state.seq, state.now, "passivation", [], [])
-    row = run.row_to_store(always=True)
-    return RunAppend(
-        run.id, run.stored, [nothing], state.leaves_ended, row=row, snapshot=run.snapshot(), token=run.token
-    )
-
-
-def _only_sleeps(run: ActiveRun) -> bool:
-    """Whether all attempts that are dispatched have begun, and do nothing but sleep."""
-    nodes = run.state.nodes
-    return all(one.sleep_us and one.offered and nodes[one.node].phase is RUNNING for one in run.open.values())
 
 
 def _wakings(run: ActiveRun) -> Iterator[int]:

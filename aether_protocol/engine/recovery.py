@@ -19,7 +19,6 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.evolve import replay
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.nodes import LoopNode, TaskNode
-from aether_protocol.scheduler.snapshot import restore, snapshot_seq
 from aether_protocol.scheduler.state import RunState
 
 _END_OF_TIME: Final = 253_402_300_800_000_000  # the year 10000
@@ -36,6 +35,8 @@ class Replay:
             self.state = RunState(plan)
             self.state.header = header
             return
+        from aether_protocol.scheduler.snapshot import restore  # only long runs have one
+
         try:
             self.state = restore(plan, snapshot)
         except AetherError as error:
@@ -159,8 +160,11 @@ async def state_at(store: Store, stored: StoredRun, seq: int) -> RunState:
         raise NotFoundError(f"run {run_id!r} has no step {seq}", hint=f"its steps are 0 (before the first) to {stored.row.seq}")
     going = Replay(stored.plan, stored.header)
     snapshot = stored.snapshot
-    if snapshot is not None and snapshot_seq(snapshot) <= seq:
-        going = Replay(stored.plan, stored.header, snapshot)
+    if snapshot is not None:
+        from aether_protocol.scheduler.snapshot import snapshot_seq
+
+        if snapshot_seq(snapshot) <= seq:
+            going = Replay(stored.plan, stored.header, snapshot)
     while going.state.seq < seq:
         lines = await store.runs.lines(run_id, going.state.seq, _AT_ONCE)
         if not lines or lines[0][0] != going.state.seq + 1:

@@ -9,20 +9,61 @@ beginning here, so that it makes way before it moves again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from aether_protocol.engine.active_run import ActiveRun
+from aether_protocol.engine.dispatch.deliveries import Deliveries
+from aether_protocol.engine.inbox import Entry
 from aether_protocol.engine.leases import LeaseKeeper
-from aether_protocol.engine.passivation import Passivated, Passivation, only_waits, whole
+from aether_protocol.engine.outside import OutsideAnswers
+from aether_protocol.engine.timers import Timers
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.clock import Clock
-from aether_protocol.ports.store import Store
+from aether_protocol.ports.store import RunAppend, Store
+from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.transitions import RUNNING
 
 HELD_US: Final = 1_000_000  # at least, before a run moves on
 
 _log = logging.getLogger("aether_protocol")
+
+
+class LoopRuns:
+    """The runs of a loop, and what of it refers to one."""
+
+    def __init__(
+        self,
+        runs: dict[str, ActiveRun],
+        inbox: Collection[Entry],
+        outside: OutsideAnswers,
+        timers: Timers,
+        deliveries: Deliveries,
+    ) -> None:
+        self._deliveries = deliveries
+        self._runs = runs
+        self._inbox = inbox
+        self._outside = outside
+        self._timers = timers
+
+    def is_concerned(self, run: ActiveRun) -> bool:
+        """Whether something is on its way to the run."""
+        return self._outside.asks_for(run) or any(entry[0] is run for entry in self._inbox)
+
+    @property
+    def runs(self) -> Mapping[str, ActiveRun]:
+        """The runs of the loop."""
+        return self._runs
+
+    def drop(self, run: ActiveRun, why: BusyError) -> None:
+        """Forget a run that is released: what still refers to it cannot write any more, and is given `why`."""
+        self._timers.drop(run)
+        for delivery in run.open.values():
+            self._deliveries.release(delivery)
+        run.open = {}
+        del self._runs[run.id]
+        run.error = why
+        run.wake(run.followers)
 
 
 class RunReleases:
@@ -34,19 +75,19 @@ class RunReleases:
         store: of the runs.
         clock: how long runs are here.
         keeper: gives their leases to others.
-        passivation: of the same engine, where it has one.
+        released: is called with each run that was released.
     """
 
-    def __init__(self, store: Store, clock: Clock, keeper: LeaseKeeper, passivation: Passivation | None) -> None:
+    def __init__(self, store: Store, clock: Clock, keeper: LeaseKeeper, released: Callable[[ActiveRun], None]) -> None:
         self._store = store
         self._clock = clock
         self._keeper = keeper
-        self._passivation = passivation
+        self._released = released
         self._count = 0
         self._leaves = False
-        self._loop: Passivated
+        self._loop: LoopRuns
 
-    def start(self, loop: Passivated) -> None:
+    def start(self, loop: LoopRuns) -> None:
         """Release what is asked for from now on."""
         self._loop = loop
 
@@ -68,8 +109,7 @@ class RunReleases:
         chosen = self._idle() if self._leaves else self._chosen(self._count)
         self._count, self._leaves = 0, False
         for run in await self._saved(chosen):
-            if self._passivation is not None:
-                self._passivation.forget(run)
+            self._released(run)
             self._loop.drop(run, BusyError(f"run {run.id!r} was released: another engine drives it"))
             run.wake(run.waiters)
             run.wake(run.pause_waiters)
@@ -102,6 +142,30 @@ class RunReleases:
             if run.id not in refused and run.snapshots is not None:
                 run.snapshots.count(run.state)
         return [run for run in runs if run.id not in refused and self._may_go(run)]
+
+
+def only_waits(run: ActiveRun) -> bool:
+    """Whether nothing but time or an answer continues the run."""
+    state = run.state
+    if (run.open and not _only_sleeps(run)) or run.steps or run.over or run.recovering or state.root is None or state.ready:
+        return False
+    return run.snapshots is not None
+
+
+def whole(run: ActiveRun) -> RunAppend:
+    """The state of a run, without a new step."""
+    state = run.state
+    nothing = LogEntry(state.seq, state.now, "passivation", [], [])
+    row = run.row_to_store(always=True)
+    return RunAppend(
+        run.id, run.stored, [nothing], state.leaves_ended, row=row, snapshot=run.snapshot(), token=run.token
+    )
+
+
+def _only_sleeps(run: ActiveRun) -> bool:
+    """Whether all attempts that are dispatched have begun, and do nothing but sleep."""
+    nodes = run.state.nodes
+    return all(one.sleep_us and one.offered and nodes[one.node].phase is RUNNING for one in run.open.values())
 
 
 def _has_begun(run: ActiveRun) -> bool:

@@ -12,9 +12,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.engine.artifacts import named_by
-from aether_protocol.errors import ConflictError, NotFoundError, UsageError
+from aether_protocol.errors import UsageError
 from aether_protocol.expressions import NAMESPACES
 from aether_protocol.expressions.json_copy import HalfCharacterError, json_copy
 from aether_protocol.expressions.values import Json, respelt
@@ -24,12 +23,8 @@ from aether_protocol.ports.store import NewRun
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.binding import bind_parameters
-from aether_protocol.scheduler.carry_over import fetched, reused
 from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.scheduler.transitions import SUCCEEDED
-from aether_protocol.views.report import not_run
-from aether_protocol.views.spans import own_context
 from aether_protocol.views.summary import make_row
 
 LATEST: Final = "latest"  # in the place of a run's id: the newest one
@@ -41,7 +36,7 @@ _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces
 def choose_run_id(given: str | None, ids: IdGenerator, now: int) -> str:
     """The id of a new run: the one given, if there is one. Raises UsageError for one that cannot be one."""
     if given is None:
-        given = ids.new_id("run", now)
+        return ids.new_id("run", now)
     check_run_id(given)
     return given
 
@@ -66,7 +61,7 @@ def read_variables(sources: Sequence[VariableSource]) -> dict[str, Mapping[str, 
     variables: dict[str, Mapping[str, Json]] = {}
     for source in sources:
         name = source.namespace
-        if re.fullmatch(_LABEL, name) is None or name in NAMESPACES - _REPLACEABLE:
+        if name not in _REPLACEABLE and (name in NAMESPACES or re.fullmatch(_LABEL, name) is None):
             raise UsageError(f"{name!r} cannot be the namespace of a variable source")
         try:
             variables[name] = json_copy(dict(source.read()))
@@ -92,36 +87,6 @@ def copy_arguments(arguments: Mapping[str, Json]) -> dict[str, Json]:
     except ValueError as error:
         raise UsageError(f"the arguments hold {error}") from None
     return copied
-
-
-def retry_header(
-    state: RunState, start: str | None, run_id: str, now: int, seed: int, *, reason: str = ""
-) -> RunHeader:
-    """The header of a run that retries the ended run `state`, from the task at path `start` (CTRL-4). Raises UsageError."""
-    before = state.header
-    if not state.closed:
-        raise ConflictError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
-    if start is not None:
-        paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
-        if start not in paths:
-            raise NotFoundError(f"run {before.run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
-    elif state.phase is SUCCEEDED:
-        raise ConflictError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
-    return RunHeader(
-        run_id,
-        now,
-        before.scheduled_time,
-        before.parameters,
-        before.variables,
-        seed,
-        retry_of=before.run_id,
-        reused=reused(state, start),
-        folder=before.folder,
-        fetched=fetched(state) or None,
-        reason=reason or None,
-        document_version=before.document_version,
-        trace_link=own_context(before),
-    )
 
 
 def new_run(plan: Plan, header: RunHeader, *, folder: str | None = None) -> NewRun:

@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE, write
-from aether_protocol.expressions.lexer import Constant, Lexer
+from aether_protocol.expressions.lexer import Lexer
 from aether_protocol.expressions.names import ExpressionError, Name, ResolveName, step_into
 from aether_protocol.expressions.operators import BINARY, COMPARE, UNARY
 from aether_protocol.expressions.placeholders import SplitText
-from aether_protocol.expressions.values import ABSENT, Json, SecretValue, type_name
+from aether_protocol.expressions.values import ABSENT, Constant, Json, SecretValue, type_name
 
 # What Python raises where an operation meets values that it cannot work with. Operators and functions give reasons of their
 # own; this is the net below them, since an exception out of an expression would stop the engine that evaluates it.

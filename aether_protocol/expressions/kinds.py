@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from aether_protocol.expressions.expression import Expression
-from aether_protocol.expressions.lexer import Constant
 from aether_protocol.expressions.names import Name
-from aether_protocol.expressions.values import Json, type_name
+from aether_protocol.expressions.values import Constant, Json, type_name
 
 Kinds = frozenset[str] | None  # of the names that `type_name` gives; None: any
 

@@ -16,16 +16,9 @@ from msgspec import Struct, field
 from aether_protocol.diagnostics.suggest import suggest
 from aether_protocol.expressions import limits
 from aether_protocol.expressions.functions import TABLE
-from aether_protocol.expressions.names import NAME_RE, SEGMENT_RE, ExpressionError, Name, build_name
-from aether_protocol.expressions.placeholders import PLACEHOLDER_RE, SplitText, split_text
-from aether_protocol.expressions.values import Json
-
-
-class Constant(Struct, frozen=True):
-    """A literal value."""
-
-    value: Json
-
+from aether_protocol.expressions.names import ExpressionError, Name, build_name, name_re, segment_re
+from aether_protocol.expressions.placeholders import SplitText, placeholder_re, split_text
+from aether_protocol.expressions.values import Constant, Json
 
 Leaf = Constant | Name | SplitText
 
@@ -132,7 +125,7 @@ class Lexer(Struct):
         return end
 
     def _placeholder(self, at: int) -> int:
-        match = PLACEHOLDER_RE.match(self.text, at)
+        match = placeholder_re().match(self.text, at)
         if match is None:
             raise ExpressionError("malformed placeholder: a name between {{ and }} is expected", at)
         return self._name(match.group(1), at, match.end())
@@ -172,10 +165,10 @@ class Lexer(Struct):
         return self._leaf(Constant(number), at, match.end())
 
     def _word(self, at: int) -> int:
-        match = NAME_RE.match(self.text, at)
+        match = name_re().match(self.text, at)
         assert match is not None
         text, end = match.group(), match.end()
-        head = SEGMENT_RE.match(text)
+        head = segment_re().match(text)
         word = head.group() if head else text
         following = _SPACE.match(self.text, end)
         called = self.text.startswith("(", following.end() if following else end)
@@ -206,7 +199,7 @@ class Lexer(Struct):
 
     def _field(self, at: int) -> int:
         """`.FIELD` after a bracket: the subscript of that key."""
-        match = SEGMENT_RE.match(self.text, at + 1)
+        match = segment_re().match(self.text, at + 1)
         if match is None:
             raise ExpressionError("a field is missing after the dot", at)
         self.leaves.append(Constant(match.group()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from aether_protocol.expressions.values import ABSENT, Absent, Json, SecretValue
@@ -23,9 +24,23 @@ _SEGMENT = r"\w+(?:-+\w+)*"
 _STEP = rf"""\.{_SEGMENT}|\[[ ]*-?[0-9]{{1,9}}[ ]*\]|\[[ ]*"[^"\\{{}}\n]*"[ ]*\]|\[[ ]*'[^'\\{{}}\n]*'[ ]*\]"""
 NAME_PATTERN: Final = rf"{_SEGMENT}(?:{_STEP})*"
 
-SEGMENT_RE: Final = re.compile(_SEGMENT)
-NAME_RE: Final = re.compile(NAME_PATTERN)
-_STEP_RE: Final = re.compile(_STEP)
+
+@cache  # many documents have no name: compiled with the first one
+def segment_re() -> re.Pattern[str]:
+    """Match one segment of a name."""
+    return re.compile(_SEGMENT)
+
+
+@cache
+def name_re() -> re.Pattern[str]:
+    """Match a whole name."""
+    return re.compile(NAME_PATTERN)
+
+
+@cache
+def _step_re() -> re.Pattern[str]:
+    return re.compile(_STEP)
+
 
 
 class ExpressionError(Exception):
@@ -86,7 +101,7 @@ def parse_name(text: str) -> Name:
     bare = text.strip()
     if not bare:
         raise ExpressionError("a name is expected, not an empty text", 0)
-    match = NAME_RE.match(bare)
+    match = name_re().match(bare)
     if match is None:
         raise ExpressionError(f"{bare[:60]!r} is not a name", start)
     if match.end() != len(bare):
@@ -95,13 +110,13 @@ def parse_name(text: str) -> Name:
 
 
 def build_name(text: str) -> Name:
-    """The Name of a text that `NAME_RE` matched as a whole."""
+    """The Name of a text that `name_re` matched as a whole."""
     if "[" not in text:
         return Name(text, tuple(text.split(".")))
-    head = SEGMENT_RE.match(text)
+    head = segment_re().match(text)
     assert head is not None
     segments: list[str | int] = [head.group()]
-    for step in _STEP_RE.finditer(text, head.end()):
+    for step in _step_re().finditer(text, head.end()):
         part = step.group()
         inner = part[1:] if part[0] == "." else part[1:-1].strip()
         if part[0] == ".":

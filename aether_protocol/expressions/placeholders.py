@@ -6,14 +6,23 @@ Law: this file alone finds `{{name}}` in text. A text is cut once; what is put i
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import cache
 
 from msgspec import Struct
 
-from aether_protocol.expressions.names import NAME_PATTERN, SEGMENT_RE, ExpressionError, Name, build_name
+from aether_protocol.expressions.names import NAME_PATTERN, ExpressionError, Name, build_name, segment_re
 
-PLACEHOLDER_RE: Final = re.compile(rf"\{{\{{\s*({NAME_PATTERN})\s*\}}\}}")
-_BLANKS: Final = re.compile(r"\s*")
+
+@cache  # many documents have none: compiled with the first one
+def placeholder_re() -> re.Pattern[str]:
+    """Match a placeholder; its name is group 1."""
+    return re.compile(rf"\{{\{{\s*({NAME_PATTERN})\s*\}}\}}")
+
+
+@cache
+def _blanks() -> re.Pattern[str]:
+    return re.compile(r"\s*")
+
 
 
 class SplitText(Struct, frozen=True):
@@ -61,11 +70,11 @@ def split_text(text: str, namespaces: frozenset[str]) -> SplitText:
 
 def _known(text: str, found: int, namespaces: frozenset[str]) -> re.Match[str] | None:
     """The placeholder at `found`, or None where its namespace is not known."""
-    blanks = _BLANKS.match(text, found + 2)
-    root = SEGMENT_RE.match(text, blanks.end() if blanks else found + 2)
+    blanks = _blanks().match(text, found + 2)
+    root = segment_re().match(text, blanks.end() if blanks else found + 2)
     if root is None or root.group() not in namespaces:
         return None
-    match = PLACEHOLDER_RE.match(text, found)
+    match = placeholder_re().match(text, found)
     if match is None:
         end = text.find("}}", found)
         shown = text[found : end + 2] if 0 <= end < found + 60 else text[found : found + 60]

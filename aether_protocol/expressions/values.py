@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from msgspec import Struct
+
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]; mypy gains nothing from the recursion
 
 
@@ -29,6 +31,12 @@ class Absent:
 
 
 ABSENT: Final = Absent()
+
+
+class Constant(Struct, frozen=True):
+    """A value that stands in an expression as it is."""
+
+    value: Json
 
 
 class SecretValue:

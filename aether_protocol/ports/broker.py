@@ -8,7 +8,7 @@ answer, not an exception: what it cannot take is refused, stays in the engine, a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
@@ -18,8 +18,10 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.executor import Executor
 from aether_protocol.ports.notifier import Notifier
 from aether_protocol.ports.secrets import SecretProvider
-from aether_protocol.ports.store.fleet import ServerTerm
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment, TaskResult
+
+if TYPE_CHECKING:
+    from aether_protocol.ports.store.fleet import ServerTerm
 
 Holding = Literal["held", "lost", "unknown"]
 Stored = Callable[[], None]

@@ -20,7 +20,7 @@ def place() -> str:
     """Where process numbers mean what they mean here: the machine since its start, and the container."""
     parts = [platform.node()]
     try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:8])
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()[:8])
         parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
     except OSError:  # no Linux
         pass

@@ -21,8 +21,7 @@ from aether_protocol.scheduler.nodes import Container, DagNode, HookNode, LoopNo
 from aether_protocol.scheduler.state import WORKFLOW, RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 from aether_protocol.scheduler.transitions import ERROR, FAILED, SKIPPED, SUCCEEDED, TIMEOUT
-from aether_protocol.views.spans import trace_id_of
-from aether_protocol.views.summary import wake_instant
+from aether_protocol.views.summary import trace_id_of, wake_instant
 from aether_protocol.views.text import item_text
 
 FINE: Final = frozenset({SUCCEEDED, SKIPPED})  # what an excerpt leaves out

@@ -85,12 +85,6 @@ def trace_of(header: RunHeader) -> RunTrace | None:
     return RunTrace(own, None if given.span_id == own.span_id else given.span_id)
 
 
-def trace_id_of(header: RunHeader) -> str | None:
-    """Give the id of the trace that a run is in; None where it is in none."""
-    given = TraceContext.read(header.trace_context)
-    return None if given is None else given.trace_id
-
-
 def own_context(header: RunHeader) -> str | None:
     """Give the trace context of the span of a run, for what follows it; None where it is in no trace."""
     trace = trace_of(header)

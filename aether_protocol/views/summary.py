@@ -9,6 +9,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import MEMORY, RunSummary
 from aether_protocol.ports.store.runs import NEVER
 from aether_protocol.ports.trace_context import TraceContext
+from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.scheduler.timing import SECOND, rfc3339
 
@@ -35,13 +36,14 @@ def make_row(state: RunState, tier: str = MEMORY) -> RunSummary:
         retry_of=header.retry_of,
         tier=tier,
         document_version=header.document_version,
-        trace_id=None if header.trace_context is None else _trace_id(header.trace_context),
+        trace_id=trace_id_of(header),
     )
 
 
-def _trace_id(context: str) -> str | None:
-    read = TraceContext.read(context)
-    return None if read is None else read.trace_id
+def trace_id_of(header: RunHeader) -> str | None:
+    """Give the id of the trace that a run is in; None where it is in none."""
+    given = TraceContext.read(header.trace_context)
+    return None if given is None else given.trace_id
 
 
 def row_json(row: RunSummary) -> dict[str, Json]:

@@ -6,7 +6,6 @@ Law: what comes from a document or a task is untrusted: no control character of 
 from __future__ import annotations
 
 import json
-import unicodedata
 
 from aether_protocol.expressions.values import Json
 
@@ -30,6 +29,8 @@ def cells(text: str) -> int:
     """How many columns of a terminal `text` takes."""
     if text.isascii():
         return len(text)
+    import unicodedata  # rarely needed, and not free
+
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -416,7 +416,7 @@ FAULTS = (
     Fault(
         "lost",
         "a run whose attempt works is passivated as if it slept",
-        PASSIVATION,
+        "engine/releases.py",
         "return all(one.sleep_us and one.offered",
         "return all(one.offered",
         tests="tests/unit/engine/test_passivation.py",
@@ -424,7 +424,7 @@ FAULTS = (
     Fault(
         "stays",
         "the attempts that sleep of a passivated run stay in their slots",
-        PASSIVATION,
+        "engine/releases.py",
         "self._deliveries.release(delivery)",
         "delivery.dropped = True",
         tests="tests/unit/engine/test_passivation.py",

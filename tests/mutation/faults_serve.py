@@ -65,7 +65,7 @@ FAULTS = (
     Fault(
         "RT-137",
         "a retry is not linked to what it retries",
-        "engine/submission.py",
+        "service/runs/retry_header.py",
         "trace_link=own_context(before),",
         "trace_link=None,",
         TRACES,
@@ -298,7 +298,7 @@ FAULTS = (
         "RT-138",
         "two namespaces have one spelling",
         "adapters/secrets/naming.py",
-        "    if not _PLAIN.fullmatch(namespace):\n        return None\n",
+        "    if not re.fullmatch(_PLAIN, namespace):\n        return None\n",
         "",
         "tests/contracts/test_secrets.py",
     ),

@@ -20,10 +20,10 @@ from typing import IO, Final
 
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.private import make_private
-from aether_protocol.execution.staging.limits import CHUNK
 from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.secrets import DEFAULT_NAMESPACE
 
+_CHUNK: Final = 262_144  # bytes that are read at once
 _DIGEST: Final = r"sha256:([0-9a-f]{64})"
 _NAMESPACES: Final = "namespaces"
 _STORES: Final = "stores"  # whose artifacts they are: a file for each
@@ -251,7 +251,7 @@ def _copy(file: Path, folder: Path) -> tuple[Path, str, int]:
         handle, name = tempfile.mkstemp(prefix=".aether-", dir=folder)
         try:
             with os.fdopen(handle, "wb") as sink:
-                while chunk := source.read(CHUNK):
+                while chunk := source.read(_CHUNK):
                     digest.update(chunk)
                     size += sink.write(chunk)
                 sink.flush()

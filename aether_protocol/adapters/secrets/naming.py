@@ -16,7 +16,7 @@ from aether_protocol.ports.secrets import DEFAULT_NAMESPACE, ENVIRONMENT_PREFIX
 PREFIX: Final = ENVIRONMENT_PREFIX
 
 _OTHER = r"[^A-Za-z0-9]"
-_PLAIN: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # of these no two have one spelling
+_PLAIN: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"  # of these no two have one spelling
 
 
 def flat_name(name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | None:
@@ -24,7 +24,7 @@ def flat_name(name: str, key: str, namespace: str = DEFAULT_NAMESPACE) -> str | 
     flat = re.sub(_OTHER, "_", f"{name}_{key}").upper()
     if namespace == DEFAULT_NAMESPACE:
         return None if flat.startswith("_") and "__" in flat[1:] else flat
-    if not _PLAIN.fullmatch(namespace):
+    if not re.fullmatch(_PLAIN, namespace):
         return None
     return f"_{namespace.replace('-', '_').upper()}__{flat}"
 

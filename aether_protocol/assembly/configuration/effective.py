@@ -8,7 +8,7 @@ those whom it concerns. What is shown or recorded of a value is never a password
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from msgspec import Struct, convert
@@ -138,9 +138,7 @@ class Configuration:
             if ANY_NAME not in key:
                 yield self.find(key)
             else:
-                start, end = key.split(ANY_NAME)
-                given = sorted({*self._stored, *self._flags})
-                yield from (self.find(one) for one in given if one.startswith(start) and one.endswith(end))
+                yield from map(self.find, _given(key, self._stored, self._flags))
 
     def section(self, section: type[_Section]) -> _Section:
         """A section with its values. Raises as `find`."""
@@ -207,12 +205,13 @@ class Configuration:
 
     def disabled_executors(self) -> dict[str, str]:
         """The types of executors that are turned off, and by what."""
-        found = (one for one in self.all() if one.key.startswith("executors.") and one.value is False)
+        keys = _given(f"executors.{ANY_NAME}.enabled", self._stored, self._flags)
+        found = (one for one in map(self.find, keys) if one.value is False)
         return {one.key.split(".", 1)[1].rpartition(".")[0]: f"by {one.key} = false of {one.source}" for one in found}
 
     def notifiers(self) -> dict[str, str]:
         """The URLs of the notifiers, by name."""
-        found = (one for one in self.all() if one.key.startswith("notifiers.") and one.value)
+        found = (one for one in map(self.find, _given(f"notifiers.{ANY_NAME}.url", self._stored, self._flags)) if one.value)
         return {one.key.split(".", 1)[1].rpartition(".")[0]: one.value for one in found}
 
     @property
@@ -223,6 +222,12 @@ class Configuration:
 
         values = {one.key: setting_of(one.key).shown(one.value) for one in self.all()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _given(key: str, *among: Iterable[str]) -> list[str]:
+    """The keys `among` these that have a name of the user's own where the key has ANY_NAME."""
+    start, end = key.split(ANY_NAME)
+    return sorted(one for one in set().union(*among) if one.startswith(start) and one.endswith(end))
 
 
 def load_configuration(

@@ -37,7 +37,7 @@ from aether_protocol.service.run_host import (
 from aether_protocol.service.schedules.find import called
 from aether_protocol.service.schedules.times import zone_of
 from aether_protocol.views.phases import PHASE_COLORS
-from aether_protocol.views.spans import trace_id_of
+from aether_protocol.views.summary import trace_id_of
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 KINDS: Final = {

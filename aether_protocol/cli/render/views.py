@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
-from aether_protocol.cli.render.times import clock
 from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.terminal.streams import behind
 from aether_protocol.plan.model import Kind
@@ -22,7 +21,7 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.facts import HookFired, NodeEnded, RetryScheduled, TaskRunning, TaskSuspended, unfold
 from aether_protocol.views.phase_changes import phase_after
 from aether_protocol.views.phases import PHASE_COLORS
-from aether_protocol.views.spans import trace_id_of
+from aether_protocol.views.summary import trace_id_of
 from aether_protocol.views.text import counted, duration, one_line, printable
 
 if TYPE_CHECKING:
@@ -189,6 +188,8 @@ class LineView(QuietView):
         self._say(since, node, f"{node.phase}{took}{again}{_because(node.message)}", str(node.phase))
 
     def _say(self, since: float, node: SeenTask, text: str, phase: str) -> None:
+        from aether_protocol.cli.render.times import clock  # a run without progress shows no time
+
         item = seen_item(node)
         name = f"{printable(label(node))}{' ' if item else ''}{item}"
         click.echo(f"{clock(self.at)} {since:8.2f}s  {name}  ", nl=False, err=True)

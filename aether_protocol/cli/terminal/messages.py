@@ -24,6 +24,13 @@ def begin() -> None:
     _quiet = _as_json = False
 
 
+def quoted(word: str) -> str:
+    """Write a word as a shell takes it, for a command in a hint."""
+    import shlex  # only for a hint of that kind
+
+    return shlex.quote(word)
+
+
 def set_json() -> None:
     """From now on write each message as a JSON object."""
     global _as_json

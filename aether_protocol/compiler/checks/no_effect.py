@@ -7,9 +7,9 @@ that nothing reads stands in one of the tables below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from aether_protocol.compiler.effective_spec import EffectiveSpec
 from aether_protocol.compiler.findings import Finding, Findings, Origin, Path
@@ -21,7 +21,7 @@ from aether_protocol.expressions.values import ABSENT
 from aether_protocol.plan.model import Kind
 
 
-class _Field(NamedTuple):
+class _Field(Struct, frozen=True):
     """A field by attribute and by its name in documents, and what to do instead."""
 
     attribute: str

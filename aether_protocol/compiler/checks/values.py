@@ -24,7 +24,7 @@ from aether_protocol.plan.executors import input_variable
 from aether_protocol.plan.model import Kind
 
 _ANY: Final = ""  # counts the items that may have any field; no parameter has this name
-NAME_RE: Final = re.compile(r"[.\[]")  # where the bare name of an aggregated parameter ends
+NAME_END: Final = r"[.\[]"  # where the bare name of an aggregated parameter ends
 
 
 class ValueChecks:
@@ -273,7 +273,7 @@ def check_aggregate(loop: Symbol, names: Names, findings: Findings) -> None:
                 findings.add(origin, path, Finding("AE216", message, hint))
             continue
         for field, text in (("parameter", given.parameter), ("path", given.path)):
-            if text is not None and NAME_RE.split(text.strip(), 1)[0] not in known:
+            if text is not None and re.split(NAME_END, text.strip(), maxsplit=1)[0] not in known:
                 message = f"loop {loop.name!r} aggregates nothing named {text!r}"
                 hint = Near(text, known, "name an aggregated parameter by its bare name")
                 findings.add(origin, (*path, "valueFrom", field), Finding("AE216", message, hint))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from aether_protocol.documents.messages import Path
 from aether_protocol.documents.models._structs import (
@@ -29,7 +31,7 @@ _SPEC: Final[Path] = ("spec",)
 _BRANCHES: Final = ("dag", "task", "loop")
 
 
-class Problem(NamedTuple):
+class Problem(Struct, frozen=True):
     """A fault that spans fields: where, in the document's spelling."""
 
     path: Path

@@ -34,7 +34,7 @@ from aether_protocol.scheduler.outstanding import goes_on
 Put = Callable[[ActiveRun, Event | None, Reply | None], None]
 Stranger = Callable[[str, Stored], None]
 
-_HOW: Final = re.compile(r"(?:signal|exit code) [0-9]{1,3}\b")
+_HOW: Final = r"(?:signal|exit code) [0-9]{1,3}\b"
 _MOST_OF_REASON: Final = 4096  # characters of how an attempt was lost, from its end but for the first line
 
 
@@ -113,7 +113,7 @@ class Reports:
                 return
 
             def put(masked: str) -> None:
-                how = _HOW.match(reason) if masked == MASK else None  # a number tells no secret
+                how = re.match(_HOW, reason) if masked == MASK else None  # a number tells no secret
                 event.reason = _shortened(masked if how is None else f"{how[0]}\n{MASK}")
                 event.most = self._most_deaths
                 self._put(run, event, None)

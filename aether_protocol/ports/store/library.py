@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from aether_protocol.ports.store.schedules import ScheduleWrite
+if TYPE_CHECKING:
+    from aether_protocol.ports.store.schedules import ScheduleWrite
 
 APPLIED: Final = "applied"
 FAULTY: Final = "faulty"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct, field
 
-from aether_protocol.cron.settings import CronSettings
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.runs import NewRun, RunSummary
 
 if TYPE_CHECKING:
+    from aether_protocol.cron.settings import CronSettings
     from aether_protocol.plan.model import Plan
 
 STARTED: Final = "started"

@@ -20,7 +20,6 @@ from aether_protocol.engine.submission import (
     read_texts,
     read_trace_context,
     read_variables,
-    retry_header,
 )
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
@@ -31,6 +30,7 @@ from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.delete import delete_runs, prune_runs
 from aether_protocol.service.runs.idempotency import OnceSubmitted, make_run_key
 from aether_protocol.service.runs.inspect import find_task
+from aether_protocol.service.runs.retry_header import retry_header
 from aether_protocol.service.runs.retry_ids import next_retry_id
 from aether_protocol.views.report import not_run
 

@@ -1,16 +1,17 @@
 """Single runs, found by what the caller calls them, and what is done with them.
 
 Theory of operation. A run is named by its id, the beginning of its id or `latest` (`find`); retries of one run share a base
-name, and the name means the newest of them (`retry_ids`). A submission that may be repeated has a key (`once`). What a
-run would do is shown without one (`dry_run`). A run is inspected by replaying its record, never by asking its engine
-(`inspect`). It is deleted with all that belongs to it alone: its workspaces and the artifacts that no other run names
-(`delete`). Lists say who drives each run, and shorten ids (`listing`); many runs are counted
-(`statistics`), and earlier ones say what to expect of a new one (`estimates`).
+name, and the name means the newest of them (`retry_ids`); what a retry takes over stands in its header (`retry_header`). A
+submission that may be repeated has a key (`once`). What a run would do is shown without one (`dry_run`). A run is inspected
+by replaying its record, never by asking its engine (`inspect`). It is deleted with all that belongs to it alone: its workspaces
+and the artifacts that no other run names (`delete`). Lists say who drives each run, and shorten ids (`listing`); many runs are
+counted (`statistics`), and earlier ones say what to expect of a new one (`estimates`).
 
 Modules by role:
 
     which run       find, retry_ids, idempotency
     one run         inspect, overview, plans, waiting, dry_run
+    a new one       retry_header
     many runs       listing, statistics, estimates
     at its end      delete
 """

@@ -18,7 +18,6 @@ from aether_protocol.assembly.executors import InstalledExecutors
 from aether_protocol.assembly.variables import GivenVariables, SystemVariables
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.mailbox import cancel_question, resume_question
-from aether_protocol.engine.submission import retry_header
 from aether_protocol.errors import UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
@@ -30,6 +29,7 @@ from aether_protocol.ports.wire import AttemptRef, TaskResult
 from aether_protocol.scheduler.invariants import check
 from aether_protocol.scheduler.outstanding import under_way
 from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.runs.retry_header import retry_header
 from aether_protocol.testing.cases.compare import Comparison, matches, written
 from aether_protocol.testing.cases.expectations import Ran, judge
 from aether_protocol.testing.cases.failure_detail import run_detail

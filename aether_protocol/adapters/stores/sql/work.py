@@ -7,7 +7,9 @@ transaction was rolled back.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+from msgspec import Struct
 
 Row = tuple[Any, ...]
 
@@ -19,7 +21,7 @@ class Rows(list[Sequence[Any]]):
 Statement = tuple[str, Sequence[Any]]  # its text, and its values
 
 
-class Result(NamedTuple):
+class Result(Struct, frozen=True):
     """What a statement gave: its rows, and how many it changed."""
 
     rows: list[Row]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from aether_protocol.assembly.broker_urls import is_remote
 from aether_protocol.assembly.store_urls import is_server_url
-from aether_protocol.cli.arguments import read_answers, read_pairs, read_parameters
+from aether_protocol.cli.arguments import check_answers, read_answers, read_pairs, read_parameters
 from aether_protocol.cli.command import argument, command_with, option
 from aether_protocol.cli.document_inputs import DocumentInputs
 from aether_protocol.cli.drive import Driving, FinishedRun, drive
@@ -139,8 +139,6 @@ def command(options: RunOptions) -> int:
 
         show_what_would_run(request.plan, request.arguments, as_json=options.driving.output != "text")
         return FINE
-    from aether_protocol.cli.session import check_answers
-
     check_answers(plan, answers)
     driving = Driving.by(options.driving, answers, keeps=request.run_id is not None)
     return drive(driving, lambda engine, client: begin(request, engine, client), makes_store=True)
