@@ -302,6 +302,8 @@ class WorkerBroker:
         """
         self._session(name)
         delivery = self.live(name, request.token)
+        if delivery is None and self.fleet.state.sessions[name].via:  # no fault of the attempt: it may drive the run no more
+            raise SecretsAwayError("the server that was asked does not have this delivery")
         if delivery is None:
             raise UsageError("the delivery is not one of this session")
         relay = self.reports.relay(name, delivery.work.run_id)

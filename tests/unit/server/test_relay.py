@@ -568,6 +568,23 @@ def test_secrets_are_asked_of_the_driving_server_which_looks_at_the_references()
     play(body)
 
 
+def test_secrets_of_a_delivery_that_the_asked_server_does_not_have_are_away_for_the_server_that_asks() -> None:
+    """The attempt is no Error by that (seeds 91 and 93 of several servers)."""
+
+    async def body(town: Town) -> None:
+        town.driver = "c"
+        token, _ = await begun(town, "c")
+        c = town.servers["c"].broker
+        request = SecretRequest(token=token, secrets=[SecretName(name="db", key="password")])
+        hello = Hello(worker="server b", protocols=[PROTOCOL_VERSION], executors=[], slots={}, instance="b")
+        with pytest.raises(SecretsAwayError, match="does not have this delivery"):
+            await c.secrets(c.hello(hello, via="server b").session, request)
+        with pytest.raises(UsageError, match="not one of this session"):
+            await c.secrets(Hand(c, "other").session, request)
+
+    play(body)
+
+
 def test_secrets_of_an_attempt_that_a_server_gave_out_which_is_gone_are_away() -> None:
     """The attempt is returned and given out again: it is no Error of the task (seed 55 of several servers)."""
 
