@@ -20,6 +20,7 @@ from aether_protocol.expressions.values import Json, respelt
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.clock import IdGenerator
 from aether_protocol.ports.store import NewRun
+from aether_protocol.ports.store.runs import LATEST
 from aether_protocol.ports.trace_context import TraceContext
 from aether_protocol.ports.variables import VariableSource
 from aether_protocol.scheduler.binding import bind_parameters
@@ -27,7 +28,6 @@ from aether_protocol.scheduler.events import RunHeader
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.summary import make_row
 
-LATEST: Final = "latest"  # in the place of a run's id: the newest one
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _RUN_ID: Final = r"[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?"
 _REPLACEABLE: Final = frozenset({"system"})  # of the protocol's own namespaces

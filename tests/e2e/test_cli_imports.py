@@ -65,6 +65,7 @@ SELDOM = {
 }  # fmt: skip
 # Of these, what a line needs after all.
 NEEDED = {"ls": {"aether_protocol.service.local.logs"}}
+ENGINE = {"asyncio", "aether_protocol.engine", "aether_protocol.scheduler.state"}  # what no list of runs needs
 # A process of its own, from the first import to the end: passes of the collector of garbage, what it left out, all modules.
 WATCHED = """
 import atexit, gc, json, runpy, sys
@@ -122,4 +123,5 @@ def test_a_short_command_is_over_before_the_collector_walks_all_and_loads_nothin
     assert 2 not in passes, "no pass over everything"
     assert len(passes) <= MOST_PASSES, passes
     assert left_out > 10_000, "the pass at the end of the process has nothing to walk"
+    assert not line.startswith("ls") or sorted(ENGINE.intersection(modules)) == []
     assert sorted((SELDOM - NEEDED.get(line.split()[0], set())).intersection(modules)) == []

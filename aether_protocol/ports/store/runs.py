@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # who lists runs needs none of these
 
 
 FIRST_TOKEN: Final = 1  # of a run that is created with an owner; 0 without
+LATEST: Final = "latest"  # in the place of a run's id: the newest one
 NEVER: Final = 1 << 62  # the instant at which a run is due that only a request wakes
 
 

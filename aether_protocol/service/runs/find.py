@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from aether_protocol.diagnostics.suggest import did_you_mean
-from aether_protocol.engine.submission import LATEST as LATEST  # for commands
 from aether_protocol.errors import BusyError, NotFoundError, UsageError
 from aether_protocol.ports.store import RunQuery, RunSummary, Store
+from aether_protocol.ports.store.runs import LATEST as LATEST  # for commands
 from aether_protocol.service.process_identity import is_alive, is_dead
 
 _PROPOSED_FROM: Final = 200  # newest runs that a misspelt id is compared with
