@@ -27,6 +27,7 @@ FAULTS = (
         SUPERVISOR,
         "stop_at, kill_at = round(lease * STOP_AT), round(lease * KILL_AT)",
         "stop_at, kill_at = lease * 9, lease * 10",
+        tests="tests/unit/worker/test_supervisor.py",
     ),
     Fault(
         "FLEET-2",
@@ -34,6 +35,7 @@ FAULTS = (
         MEMBERSHIP,
         "if session.lease_end <= event.at:",
         "if session.lease_end <= event.at + 20_000_000:",
+        tests="tests/unit/fleet/test_machine.py",
     ),
     Fault(
         "FLEET-2",
