@@ -29,7 +29,7 @@ from tests.e2e.servers import wait_for
 from tests.e2e.test_nats import cli_document
 from tests.nats_server import NatsServer, needs_server
 
-pytestmark = [pytest.mark.rule("RT-144"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.rule("RT-144"), pytest.mark.timeout(300)]  # many commands, one after the other
 TASK = {"name": "a", "executor": {"type": "script", "config": {"source": "echo here"}}}
 
 

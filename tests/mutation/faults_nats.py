@@ -23,10 +23,10 @@ DASK = "adapters/brokers/dask/deliveries.py"
 FAULTS = (
     Fault(
         "RT-145",
-        "an attempt that has begun at a Dask worker is given up when its wait is over",
+        "an attempt that no Dask worker took in its time waits on",
         "adapters/brokers/dask/waits.py",
-        "        return is_here and not delivery.worker and delivery.ended is None and not delivery.stopped\n",
-        "        return is_here\n",
+        "        if not begun and self._waits(delivery):\n",
+        "        if begun and self._waits(delivery):\n",
         f"{DASK_E2E} -k left_alone",
     ),
     Fault(
