@@ -65,7 +65,7 @@ SELDOM = {
 }  # fmt: skip
 # Of these, what a line needs after all.
 NEEDED = {"ls": {"aether_protocol.service.local.logs"}}
-ENGINE = {"asyncio", "aether_protocol.engine", "aether_protocol.scheduler.state"}  # what no list of runs needs
+ENGINE = {"asyncio", "aether_protocol.engine"}  # what no list of runs needs
 # A process of its own, from the first import to the end: passes of the collector of garbage, what it left out, all modules.
 WATCHED = """
 import atexit, gc, json, runpy, sys
