@@ -43,7 +43,11 @@ class SimPostgresStore(GatedStore):
         """What is kept stays: others may use it."""
 
     def _rows(self, text: str) -> list[tuple[Any, ...]]:
-        return self._shelf.rows(self._url, text)
+        async def ask() -> list[tuple[Any, ...]]:
+            return (await self._store.connections.insist(lambda link, _: link.run(text))).rows
+
+        found: list[tuple[Any, ...]] = self._shelf.loop.carry_out(ask())
+        return found
 
     def is_closed(self, run_id: str) -> bool:
         return (run_id,) in self._rows("SELECT run_id FROM runs WHERE closed = 1")
