@@ -56,7 +56,7 @@ FORMATS: Mapping[str, Callable[[Picture], str]] = {"text": _ascii, "svg": _svg, 
 
 
 class GraphOptions(Struct, frozen=True, kw_only=True):
-    file: Annotated[str, argument("X", type=Location())]
+    file: Annotated[str, argument("FILE", type=Location())]
     output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", old={"ascii": "text"}, to=True)] = "text"
     to: ToOption = None
     depth: Annotated[
@@ -73,8 +73,8 @@ class GraphOptions(Struct, frozen=True, kw_only=True):
 def command(options: GraphOptions) -> int:
     """Draw a workflow: its tasks, what they wait for, and dags and loops as groups.
 
-    X is a document, or - for standard input; where there is no such file, a run: its id, the beginning of it, or latest. Each
-    task of a run says what became of it.
+    FILE is a document, or - for standard input; where there is no such file, a run: its id, the beginning of it, or latest.
+    Each task of a run says what became of it.
     """
     if options.server is not None or _names_run(options.file):
         click.echo(FORMATS[options.output](_draw_run(options)), nl=False)
