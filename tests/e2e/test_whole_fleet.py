@@ -188,3 +188,6 @@ def test_a_server_that_does_not_answer_costs_half_a_second_and_is_named(tmp_path
         finally:
             third.process.send_signal(signal.SIGCONT)
         gate.touch()
+        # the order may have reached the server while it was stopped, and is carried out now: then another worker is needed
+        stack.enter_context(working(first.url, "--slots", "1", "--name", "x")).connected()
+        assert second.result(waiting)["phase"] == "Succeeded"
