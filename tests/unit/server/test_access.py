@@ -52,6 +52,7 @@ PARAMETERS = {  # of paths, by name: what stands for it in a namespace
     "document": "{mark}",
     "plan": "{plan}",
     "schedule": "{mark}",
+    "below": "{space}-1",
 }
 OF_THE_WHOLE = ("/metrics", "/v1/pools")  # these speak of all namespaces: a role in some of them is not enough
 QUERIES = {

@@ -46,7 +46,7 @@ class Tokens:
     """See `Authenticator`: of workers w1 and w2, and of the servers of the street."""
 
     async def caller(self, token: str) -> Caller | None:
-        if token.startswith("peer "):
+        if token.startswith("peer-"):
             return Caller(name=token, kind="peer", roles={"*": "peer"}, token=token)
         if token in ("w1", "w2"):
             return Caller(name=token, kind="worker", roles={"default": "worker"}, token=token)
@@ -68,7 +68,7 @@ class House:
         self.relays = Relays(
             self.broker,
             street,
-            lambda row: PeerTransport(row, f"peer {place}"),
+            lambda row: PeerTransport(row, f"peer-{place}"),
             lambda run_id: street.driver is self,
             me=self.row,
             clock=SystemClock(),
