@@ -200,8 +200,8 @@ class WorkerSupervision:
             if found.unreachable:
                 away = ", ".join(found.unreachable)
                 detail = f"no worker {worker!r} is connected to the servers that answer; {away} does not answer"
-                hint = "it may still be carried out there, once that server continues; 'aether worker ls' shows whether it is"
-                raise ApiError(503, "server-away", detail, hint=hint)
+                later = "it may still be carried out there, once that server continues; 'aether worker ls' shows whether it is"
+                raise ApiError(503, "server-away", detail, hint=later)
             hint = did_you_mean(worker, found.known, f"connected: {', '.join(found.known) or 'none'}")
             raise ApiError(404, "worker-unknown", f"no worker {worker!r} is connected", hint=hint)
         return found
