@@ -173,8 +173,8 @@ def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
     """The report of a long run as JSON, without what went well.
 
     Where there are more than `most` task runs, and tasks that did not run, only the task runs that neither Succeeded nor
-    were Skipped are in it, the first `most`, and as many of the tasks that did not run; `leftOut` counts the others. Costs
-    a look at every node and what is in it.
+    were Skipped are in it, the first `most`, and as many of the tasks that did not run; `leftOut` counts the others, and as
+    `bad` all tasks that ended otherwise. Costs a look at every node and what is in it.
     """
     missing = list(islice(_not_run(state), most + 1))
     nodes = [node for node in state.nodes if node.hook is None]
@@ -183,7 +183,8 @@ def make_excerpt(state: RunState, most: int) -> dict[str, Json]:
     chosen = _first((node for node in nodes if node.phase not in FINE), most)
     tasks = _tasks(state, chosen)
     unmade = sum(node.children.count(-1) for node in nodes if isinstance(node, DagNode))
-    left = {"tasks": len(nodes) - len(tasks), "notRun": max(unmade - most, 0)}
+    bad = sum(node.kind is Kind.TASK and node.ended_at is not None and node.phase not in FINE for node in nodes)
+    left = {"tasks": len(nodes) - len(tasks), "notRun": max(unmade - most, 0), "bad": bad}
     return _report(state, tasks, missing[:most]).to_json() | {"leftOut": left}
 
 

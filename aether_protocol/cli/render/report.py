@@ -63,17 +63,14 @@ def show_report(report: Mapping[str, Json], elsewhere: Collection[str] = ()) -> 
 
 
 def _progress(report: Mapping[str, Json]) -> str:
-    """How many tasks Succeeded, or were Skipped, of those that are known; of an excerpt how many have ended."""
+    """How many tasks Succeeded, or were Skipped, of those that are known."""
     ended, _, known = report["progress"].partition("/")
-    if report.get("leftOut"):
-        return f"{ended} of {known} tasks ended"
-    bad = [
-        task for task in report["tasks"]
-        if task["templateType"] == "task" and task["finishedAt"] is not None and task["phase"] not in FINE_PHASES
-    ]
-    if bad:
-        return f"{int(ended) - len(bad)}/{known} tasks succeeded"
-    return f"{ended}/{known} tasks"
+    bad = report["leftOut"]["bad"] if report.get("leftOut") else sum(map(_is_bad, report["tasks"]))
+    return f"{int(ended) - bad}/{known} tasks succeeded" if bad else f"{ended}/{known} tasks"
+
+
+def _is_bad(task: Mapping[str, Json]) -> bool:
+    return task["templateType"] == "task" and task["finishedAt"] is not None and task["phase"] not in FINE_PHASES
 
 
 def is_said_by(message: str, by: str) -> bool:
@@ -85,7 +82,7 @@ def _tasks(report: Mapping[str, Json], elsewhere: Collection[str]) -> None:
     tasks, not_run = report["tasks"], report["notRun"]
     left = report.get("leftOut") or {"tasks": 0, "notRun": 0}  # of an excerpt
     listed = tasks
-    if sum(left.values()) + len(tasks) + len(not_run) > MAX_LINES:
+    if left["tasks"] + left["notRun"] + len(tasks) + len(not_run) > MAX_LINES:
         listed = [task for task in tasks if task["phase"] not in FINE_PHASES][:MAX_LINES]
     reasons = [task["message"] for task in listed if task["templateType"] == "task" and task["message"]]
     for task in listed:

@@ -73,10 +73,11 @@ class ConfigurationBody(Struct):
 
 
 class LeftOutBody(Struct, rename="camel"):
-    """What an excerpt leaves out."""
+    """What an excerpt leaves out; `bad` counts all tasks that ended and neither Succeeded nor were Skipped."""
 
     tasks: int
     not_run: int
+    bad: int = 0
 
 
 class ReportBody(Struct, rename="camel", omit_defaults=True):
