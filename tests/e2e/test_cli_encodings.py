@@ -59,7 +59,7 @@ def test_marks_that_an_encoding_lacks_are_ascii(here: Path) -> None:
 @pytest.mark.rule("RT-90")
 @pytest.mark.parametrize(("encoding", "cut"), [("latin-1", b"xxx..."), ("ascii", b"xxx..."), ("utf-8", "xxx…".encode())])
 def test_where_text_was_cut_the_sign_of_it_is_one_that_the_encoding_has(here: Path, encoding: str, cut: bytes) -> None:
-    workflow(here, task("a", "fail", f"{{message: {'x' * 300}}}"), name="long.yaml")
+    workflow(here, task("a", "fail", f"{{message: {'x' * 600}}}"), name="long.yaml")
     done = said(here, "run", "long.yaml", "--run-id", "long", PYTHONIOENCODING=encoding)
     assert cut in done.stdout, "the summary"
     assert cut in said(here, "ls", PYTHONIOENCODING=encoding).stdout
@@ -67,7 +67,7 @@ def test_where_text_was_cut_the_sign_of_it_is_one_that_the_encoding_has(here: Pa
     assert cut in said(here, "validate", "wide.yaml", PYTHONIOENCODING=encoding).stdout
     assert cut in said(here, "run", "wide.yaml", PYTHONIOENCODING=encoding).stderr
     data = said(here, "show", "long", "-o", "json", PYTHONIOENCODING=encoding).stdout
-    assert json.loads(data.decode(encoding))["tasks"][-1]["message"] == "x" * 300
+    assert json.loads(data.decode(encoding))["tasks"][-1]["message"] == "x" * 600
 
 
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

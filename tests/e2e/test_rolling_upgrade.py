@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import submitted
 from tests.e2e.process import environment, read_until
 from tests.e2e.servers import Served, wait_for
-from tests.e2e.test_several_servers import chain, result, servers_of, workflow
+from tests.e2e.test_several_servers import chain, result, servers_of
 from tests.postgres import database_url
 
 pytestmark = [pytest.mark.rule("RT-148"), pytest.mark.timeout(240)]
@@ -76,7 +77,7 @@ def test_servers_are_replaced_one_by_one_and_may_go_back(tmp_path: Path) -> None
     url, effects = database_url(), tmp_path / "effects"
     first = older(tmp_path / "first", url)
     with killed_at_the_end(first):
-        waiting = workflow([{"name": "job", "executor": {"type": "await", "config": {}}}])
+        waiting = submitted({"name": "job", "executor": {"type": "await", "config": {}}})
         waits = first.call("POST", "/runs", {"document": waiting})["runId"]
         runs = [first.call("POST", "/runs", {"document": chain(effects, 6, 0.4)})["runId"] for _ in range(4)]
         second = Newer(tmp_path / "second", url)
@@ -100,7 +101,7 @@ def test_a_version_that_could_not_read_the_store_is_refused_and_the_store_left_a
     url = database_url()
     newer = Newer(tmp_path / "newer", url, "schema.NEWEST")
     with killed_at_the_end(newer):
-        run = newer.call("POST", "/runs", {"document": workflow([{"name": "job", "executor": {"type": "noop"}}])})["runId"]
+        run = newer.call("POST", "/runs", {"document": submitted({"name": "job", "executor": {"type": "noop"}})})["runId"]
         assert result(newer.url, run)["phase"] == "Succeeded"
         with pytest.raises(AssertionError, match="was written by a newer version"):
             older(tmp_path / "older", url)
