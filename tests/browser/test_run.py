@@ -42,6 +42,8 @@ def test_the_picture_follows_the_run_and_an_answer_lets_it_continue(tmp_path: Pa
         box(shown, "main.publish", "Succeeded").wait_for()
         shown.sees("Succeeded", "h1")
         assert server.result(run)["phase"] == "Succeeded"
+        shown.page.get_by_role("button", name="Cancel", exact=True).wait_for(state="detached")
+        shown.page.get_by_role("button", name="Retry from here").wait_for()  # of the task that is open
         assert not shown.faults
 
 

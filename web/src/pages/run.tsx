@@ -134,6 +134,7 @@ function Head({ model }: { model: RunModel }) {
 }
 
 function Actions({ model }: { model: RunModel }) {
+  model.version.value; // a component whose properties stay the same is drawn anew for what it reads alone
   const { run } = model.view;
   const [sure, setSure] = useState(false);
   const target = `/v1/runs/${encodeURIComponent(run.runId)}`;

@@ -26,6 +26,7 @@ export function TaskPanel({ model, path, at }: { model: RunModel; path: string; 
 }
 
 function Body({ model, task, at }: { model: RunModel; task: TaskRun; at: number | null }) {
+  model.version.value;
   const run = model.view.run.runId;
   const target = `/v1/runs/${encodeURIComponent(run)}`;
   const [values, setValues] = useState<TaskRun | null>(null);
