@@ -1,7 +1,7 @@
 /** The frame around all pages: where one can go, who looks, and the keys. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { call, get, loggedOut, me, reasonOf, type Me } from "./core/api";
 import { activeKeys, useKeys } from "./core/keys";
 import { go, href, path } from "./core/router";
@@ -146,7 +146,7 @@ function Palette() {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   const found = PLACES.filter((place) => place.name.toLowerCase().includes(text.toLowerCase())).map((place) => ({ name: place.name, to: place.path }));
   if (text.trim()) {
     found.push({ name: `Run ${text.trim()}`, to: `/runs/${encodeURIComponent(text.trim())}` });

@@ -1,6 +1,6 @@
 /** Keys: what each does here, so that the help can list them. Keys in fields are the fields' own. */
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 export interface Key {
   keys: string;
@@ -8,22 +8,30 @@ export interface Key {
   act: (event: KeyboardEvent) => void;
 }
 
-const layers: Key[][] = [];
+/** The keys of a component as it was drawn last: a key that follows another at once finds what that one changed. */
+interface Layer {
+  keys: Key[];
+}
+
+const layers: Layer[] = [];
 let pending = "";
 let pendingAt = 0;
 
-export function useKeys(keys: Key[], depends: unknown[] = []): void {
+export function useKeys(keys: Key[]): void {
+  const layer = useRef<Layer>({ keys });
+  layer.current.keys = keys;
   useEffect(() => {
-    layers.push(keys);
+    const mine = layer.current;
+    layers.push(mine);
     return () => {
-      layers.splice(layers.indexOf(keys), 1);
+      layers.splice(layers.indexOf(mine), 1);
     };
-  }, depends);
+  }, []);
 }
 
 /** All that count now, the page's own first. */
 export function activeKeys(): Key[] {
-  return [...layers].reverse().flat();
+  return [...layers].reverse().flatMap((layer) => layer.keys);
 }
 
 document.addEventListener("keydown", (event) => {

@@ -154,7 +154,7 @@ export function Runs() {
     { keys: "x", does: "choose it", act: () => shown[at] && toggle(shown[at].runId) },
     { keys: "/", does: "filter by workflow", act: () => document.querySelector<HTMLInputElement>("#filter-name")?.focus() },
     { keys: "Escape", does: "choose none", act: () => setChosen(new Set()) },
-  ], [shown, at, chosen]);
+  ]);
 
   return (
     <section class="page fill">

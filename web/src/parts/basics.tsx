@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { agoOf, now, utcOf, whenOf, secondsBetween, spanOf } from "../core/time";
 
 export function When({ at, ago = false }: { at: string | null; ago?: boolean }) {
@@ -65,7 +65,7 @@ export function Fault({ text }: { text: string }) {
 
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the next key comes
     const element = box.current;
     element?.showModal();
     return () => element?.close();

@@ -37,7 +37,7 @@ export function Tasks({ model, selected }: { model: RunModel; selected: string |
     { keys: "k|ArrowUp", does: "task before", act: () => select(Math.max(at - 1, 0)) },
     { keys: "Enter|o", does: "open the task", act: () => shown[at] && ask({ task: shown[at].path }) },
     { keys: "/", does: "search", act: () => document.querySelector<HTMLInputElement>("#search-tasks")?.focus() },
-  ], [shown, at, selected]);
+  ]);
   return (
     <div class="column">
       <div class="filters">
