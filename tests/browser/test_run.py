@@ -69,7 +69,7 @@ def test_a_loop_is_one_box_with_a_bar_and_opens(tmp_path: Path) -> None:
         shown.page.wait_for_url("**open=main.each")
         box(shown, "main.each[i]", "12 Succeeded").click()
         shown.page.wait_for_url("**tab=tasks**")
-        shown.sees("each[11]", ".tasks")
+        shown.sees("each[11] 11", ".tasks")  # the iteration and its item
 
 
 def test_what_failed_is_shown_with_its_log_and_tried_again_from_there(tmp_path: Path) -> None:
@@ -126,8 +126,10 @@ def test_the_past_is_shown_as_it_was(tmp_path: Path) -> None:
         shown.press("Home")
         shown.page.wait_for_url("**at=1")
         box(shown, "main.second", "not begun").wait_for()
+        assert box(shown, "main.first", "Succeeded").count() == 0
         shown.page.get_by_role("button", name="now").click()
         box(shown, "main.second", "Succeeded").wait_for()
+        assert not shown.faults
 
 
 def test_the_timeline_shows_attempts_and_pauses(tmp_path: Path) -> None:
@@ -171,6 +173,7 @@ def test_a_run_that_is_not_there_is_said_to_be_unknown(tmp_path: Path) -> None:
     with served(tmp_path) as server, browser_page() as shown:
         shown.go(f"{server.url}/runs/nothing")
         shown.sees("run 'nothing' is unknown", "[role=alert]")
+        assert "the store holds no run" in shown.text("[role=alert]"), "and the hint"
 
 
 def test_texts_of_a_run_are_never_markup(tmp_path: Path) -> None:

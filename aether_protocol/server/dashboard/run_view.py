@@ -13,10 +13,10 @@ from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.server.inspections import overview_of
 from aether_protocol.server.runs import Asked, Run
-from aether_protocol.service.wire.views import RunViewBody, shown_task
+from aether_protocol.service.wire.inspections import RunViewBody, shown_task
 from aether_protocol.views.summary import row_json
 
-_LEFT_OUT: Final = frozenset({"runId", "workflow", "tasks", "startedAt", "finishedAt", "durationSeconds", "configuration"})
+_OF_REPORT: Final = ("phase", "message", "progress", "outputs", "hooks", "notRun", "warnings")
 
 
 @get(
@@ -36,9 +36,8 @@ async def run_view(
     overview, _ = await overview_of(run, client, state, lines=0, reasons=0)
     step = await client.inspect.step(overview.row.run_id, at)
     report = to_builtins(step.report)
-    told = {name: value for name, value in report.items() if name not in _LEFT_OUT}
     return {
-        **told,
+        **{name: report[name] for name in _OF_REPORT},
         "run": row_json(overview.row),
         "seq": step.seq,
         "parameters": dict(overview.parameters),

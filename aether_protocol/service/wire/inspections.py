@@ -17,7 +17,7 @@ from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQu
 from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep, WaitingTask
 from aether_protocol.service.store_check import StoreFindings
 from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
-from aether_protocol.service.wire.reports import TaskBody, Values
+from aether_protocol.service.wire.reports import HookBody, NoteBody, ShownTask, TaskBody, Values
 from aether_protocol.service.wire.runs import RunBody, read_row
 from aether_protocol.service.wire.values import Instant, read_instant
 from aether_protocol.views.summary import row_json
@@ -60,6 +60,24 @@ class StepBody(Struct):
     seq: int
     at: Instant
     report: AnyReport
+
+
+class RunViewBody(Struct, rename="camel"):
+    """A run for its page. `run`, `owner` and `waiting` are as they are now; all else is as it was after the log entry `seq`."""
+
+    run: RunBody
+    seq: Annotated[int, Meta(description="The number of the log entry; what follows is in the feed of events.")]
+    phase: str
+    message: str
+    progress: str
+    outputs: Values
+    parameters: Values
+    owner: Annotated[str | None, Meta(description="Which engine drives the run now.")]
+    waiting: Annotated[list[WaitingTask], Meta(description="Attempts that no worker has yet, and why.")]
+    tasks: list[ShownTask]
+    hooks: list[HookBody]
+    not_run: list[str]
+    warnings: list[NoteBody]
 
 
 class DifferencesBody(Struct):
@@ -158,6 +176,11 @@ def overview_json(overview: RunOverview) -> dict[str, Json]:
         "owner": overview.owner,
         "waiting": [to_builtins(one) for one in overview.waiting],
     }
+
+
+def shown_task(task: dict[str, Any]) -> dict[str, Any]:
+    """Leave the values of a task run out."""
+    return {name: value for name, value in task.items() if name not in ("inputs", "outputs")}
 
 
 def step_json(step: RunStep) -> dict[str, Json]:

@@ -14,8 +14,8 @@ from aether_protocol.views.report import HookReport, Note, Report, TaskReport, W
 Values = Annotated[dict[str, Any], Meta(description="Values by name.")]
 
 
-class TaskBody(Struct, rename="camel"):
-    """One task run: a task, container or iteration."""
+class ShownTask(Struct, rename="camel", kw_only=True):
+    """A task run without its inputs and outputs."""
 
     id: str
     path: str
@@ -26,11 +26,16 @@ class TaskBody(Struct, rename="camel"):
     phase: Phase
     message: str
     retries: int
-    inputs: Values
-    outputs: Values
     started_at: Instant | None
     finished_at: Instant | None
     item: Annotated[str | None, Meta(description="Of an iteration over items: which one, as a short text.")] = None
+
+
+class TaskBody(ShownTask, rename="camel", kw_only=True):
+    """One task run: a task, container or iteration."""
+
+    inputs: Values
+    outputs: Values
 
 
 class WaitBody(Struct):

@@ -83,6 +83,7 @@ export class RunModel {
         retries: 0,
         startedAt: null,
         finishedAt: null,
+        item: event.item ?? null,
       });
       return;
     }

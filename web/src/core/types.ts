@@ -37,6 +37,8 @@ export interface TaskRun {
   retries: number;
   startedAt: string | null;
   finishedAt: string | null;
+  /** Of an iteration over items: which one. */
+  item?: string | null;
   inputs?: Record<string, Json>;
   outputs?: Record<string, Json>;
 }
@@ -90,6 +92,7 @@ export interface RunEvent {
   templateName?: string;
   templateType?: "task" | "dag" | "loop";
   depth?: number;
+  item?: string | null;
   attempt?: number;
   due?: string;
   after?: Phase;

@@ -83,7 +83,7 @@ function Row({ task, on, choose }: { task: TaskRun; on: boolean; choose: () => v
     <div class={`tr click ${on ? "on" : ""}`} role="row" onClick={choose}>
       <span role="cell" class="c-phase"><PhaseLabel phase={task.phase} /></span>
       <span role="cell" class="c-name" style={{ paddingLeft: `${Math.min(task.depth, 8) * 14}px` }} title={task.path}>
-        <button type="button" class={`plain ${task.templateType === "task" ? "" : "strong"}`}>{name}</button></span>
+        <button type="button" class={`plain ${task.templateType === "task" ? "" : "strong"}`}>{name}</button>{task.item && <span class="dim"> {task.item}</span>}</span>
       <span role="cell" class="c-when"><When at={task.startedAt} /></span>
       <span role="cell" class="c-took num"><Took from={task.startedAt} to={task.finishedAt} open={task.phase === "Running"} /></span>
       <span role="cell" class="c-tasks num">{task.retries || ""}</span>
