@@ -445,6 +445,7 @@ def test_a_cancel_during_the_start_leaves_nothing_behind(tmp_path: Path) -> None
     for turns in range(80):
         asyncio.run(go(turns))
     assert not child._groups
+    os.close(os.open(tmp_path / "held", os.O_WRONLY))  # a pipe that nobody ever wrote to tells no end
     os.set_blocking(held, True)
     assert select.select([held], [], [], 10)[0]
     assert os.read(held, 1) == b""
