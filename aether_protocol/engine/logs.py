@@ -114,6 +114,10 @@ class Logs:
         parts, self._parts = self._parts, []
         try:
             await self._store.write(lines)
+        except asyncio.CancelledError:  # the engine closes: what is stored last begins with these, not behind them
+            self.pending[:0], self._parts[:0] = lines, parts
+            self._size = sum(len(line.text) for line in self.pending)
+            raise
         except (PortError, BusyError) as error:
             _log.warning("%d pieces of logs could not be stored: %s", len(lines), error.message)
             # Of deliveries all comes again, and in order: what came meanwhile is not stored before what was lost.

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from aether_protocol import __version__
 from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
+from aether_protocol.adapters.brokers.elsewhere import place_of
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.adapters.stores.sql.schema import NEWEST
 from aether_protocol.adapters.telemetry.measured import Measured
@@ -53,7 +54,7 @@ from aether_protocol.server.grpc.port import GrpcPort
 from aether_protocol.server.known_workers import KnownWorkers
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
-from aether_protocol.server.relay.forwarding import Forwarding, place_of
+from aether_protocol.server.relay.forwarding import Forwarding
 from aether_protocol.server.relay.peer_questions import PeerAnswers
 from aether_protocol.server.relay.peers import PeerTransport
 from aether_protocol.server.relay.relays import Relays, StoreDirectory

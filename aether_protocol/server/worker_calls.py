@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from aether_protocol.adapters.brokers.elsewhere import PeerHello
 from aether_protocol.adapters.brokers.spilling import TakeRequest
-from aether_protocol.adapters.brokers.workers import WorkerBroker, take_from
+from aether_protocol.adapters.brokers.workers import WorkerBroker, hello_of_peer, take_from
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import ForbiddenError
 from aether_protocol.ports.worker import (
@@ -92,9 +93,9 @@ class WorkerCalls:
         welcome.servers = self._other_servers()
         return welcome
 
-    def relay(self, hello: Hello) -> Welcome:
+    def relay(self, hello: PeerHello) -> Welcome:
         """Begin the session of another server, for what its workers have of runs that this one drives. Raises UsageError."""
-        return self._broker.hello(hello, holder=self._caller.token or "", via=hello.worker)
+        return hello_of_peer(self._broker, hello, self._caller.token or "")
 
     def take(self, session: str, request: TakeRequest) -> Orders:
         """Give attempts that wait here to another server, whose session this is."""

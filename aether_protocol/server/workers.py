@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
+from aether_protocol.adapters.brokers.elsewhere import PeerHello
 from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
 from aether_protocol.ports.worker import (
     BeatMessage,
@@ -65,7 +66,7 @@ async def no_workers() -> None:
 
 
 @post(HELLO, opt=PEER, status_code=201, include_in_schema=False)
-async def relay_workers(data: JSONBody[Hello], request: _Any) -> Welcome:
+async def relay_workers(data: JSONBody[PeerHello], request: _Any) -> Welcome:
     """Begin the session of another server of the same store."""
     return _calls(request).relay(data)
 

@@ -12,9 +12,21 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from aether_protocol.adapters.brokers.tokens import Tokens
-from aether_protocol.ports.worker import Receipt, SecretAnswer, SecretRequest, WorkReport
+from aether_protocol.ports.worker import Hello, Receipt, SecretAnswer, SecretRequest, WorkReport
 
 _Part = TypeVar("_Part")
+
+
+def place_of(owner: str) -> str:
+    """Return how sessions of a server begin, from the name by which the store knows it."""
+    return owner.rpartition("-")[2]
+
+
+class PeerHello(Hello, kw_only=True):
+    """A server begins a session at another one. `place`: how sessions of the server that is meant begin. One that has come to
+    its address meanwhile refuses: what is held of the other one's runs may be old, and less than what this one knows of."""
+
+    place: str = ""
 
 
 class RelayedAnswer(Struct):

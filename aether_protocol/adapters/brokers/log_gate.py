@@ -18,7 +18,8 @@ Way = Hashable
 
 
 class _Flying(Struct, eq=False):
-    """Bytes of a stream: acknowledged up to `acked`, sent up to `sent`; `wanted`: what comes next has to begin there."""
+    """Bytes of a stream: acknowledged up to `acked`, sent up to `sent`. `wanted`: what comes next has to begin there, for some
+    of what was sent did not arrive; so it is until all that was sent is there again, since an old message may come twice."""
 
     way: Way
     acked: int
@@ -42,11 +43,12 @@ class LogGate:
                 one = self._flying[key] = _Flying(way, log.offset, log.offset)
             elif one.way != way:
                 one.way, one.wanted = way, one.acked
+            end = log.offset + len(log.text.encode("utf-8", "replace"))
             if one.wanted is not None:
                 if log.offset > one.wanted:
                     continue
-                one.wanted = None
-            one.sent = max(one.sent, log.offset + len(log.text.encode("utf-8", "replace")))
+                one.wanted = max(one.wanted, end) if end < one.sent else None
+            one.sent = max(one.sent, end)
             admitted.append(log)
         while len(self._flying) > _MOST:
             del self._flying[next(iter(self._flying))]
@@ -66,5 +68,7 @@ class LogGate:
             one = self._flying.get(key)
             if one is not None:
                 one.acked = max(one.acked, receipt.stored)
+                if one.wanted is not None:  # its worker sends none of that any more
+                    one.wanted = max(one.wanted, one.acked)
                 if one.acked >= one.sent:
                     del self._flying[key]

@@ -13,6 +13,8 @@ from collections.abc import Container
 from functools import partial
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.ports.broker import LogPart, ResultSink
@@ -25,18 +27,60 @@ _SECOND: Final = 1_000_000
 Name = tuple[str, Literal["stdout", "stderr"]]  # token, stream
 
 
+class _Gap(Struct, eq=False):
+    """Something of a stream was lost: what comes next has to begin at `wanted`, until all that came before, up to `end`, is
+    there again. One piece from `wanted` on is not enough: an old message may come twice."""
+
+    wanted: int
+    end: int
+
+    @property
+    def is_closed(self) -> bool:
+        return self.wanted >= self.end
+
+
 class _SessionLogs:
     """What is to be acknowledged to one worker: bytes by delivery and stream, and the pieces that are not stored yet.
 
-    `wanted`: from where on a stream is to come again, since something of it was lost. It ends with the session: to the next one
-    the worker sends all that is not acknowledged, and another server may have stored it meanwhile.
+    Gaps end with the session: to the next one the worker sends all that is not acknowledged, and another server may have stored
+    it meanwhile.
     """
 
     def __init__(self) -> None:
         self.stored: dict[Name, int] = {}
         self.open: set[tuple[Name, int]] = set()
-        self.wanted: dict[Name, int] = {}
+        self.gaps: dict[Name, _Gap] = {}
         self.changed = asyncio.Event()
+
+    def is_behind_gap(self, name: Name, start: int, end: int) -> bool:
+        """Whether a piece that comes now may not be taken yet; else what is missing is less by it."""
+        gap = self.gaps.get(name)
+        if gap is None:
+            return False
+        if start > gap.wanted:
+            gap.end = max(gap.end, end)
+            return True
+        self._close(name, gap, end)
+        return False
+
+    def is_there(self, name: Name, start: int, end: int) -> bool:
+        """A piece is stored. Whether nothing before it was lost."""
+        gap = self.gaps.get(name)
+        if gap is not None and gap.wanted < start:
+            return False
+        if gap is not None:
+            self._close(name, gap, end)
+        return True
+
+    def lose(self, name: Name, start: int, end: int) -> None:
+        """A piece is lost."""
+        gap = self.gaps.setdefault(name, _Gap(start, end))
+        gap.wanted, gap.end = min(start, gap.wanted), max(end, gap.end)
+
+    def _close(self, name: Name, gap: _Gap, end: int) -> None:
+        gap.wanted = max(gap.wanted, end)
+        if gap.is_closed:
+            del self.gaps[name]
 
 
 class WorkerLogs:
@@ -65,12 +109,9 @@ class WorkerLogs:
             return
         logs = self._sessions.setdefault(session, _SessionLogs())
         name: Name = log.token, log.stream
-        wanted = logs.wanted.get(name)
-        if wanted is not None:
-            if log.offset > wanted:
-                return  # it is stored behind what was lost, and comes again with that
-            del logs.wanted[name]
         end = log.offset + len(log.text.encode("utf-8", "replace"))
+        if logs.is_behind_gap(name, log.offset, end):
+            return  # it comes again with what was lost
         known = self._known.setdefault(holding.number, {}).get(log.stream, 0)
         text = cut_known({log.stream: known}, log.stream, log.text, log.offset)
         if not text:
@@ -92,14 +133,11 @@ class WorkerLogs:
         start, end = place
         self._open[number] -= 1
         logs.open.discard((name, end))
-        wanted = logs.wanted.get(name)
-        if wanted is not None and wanted < start:  # to acknowledge it would be to acknowledge what was lost before it
+        if not logs.is_there(name, start, end):  # to acknowledge it would be to acknowledge what was lost before it
             logs.changed.set()
             return
         known = self._known.setdefault(number, {})
         known[name[1]] = max(known.get(name[1], 0), end)
-        if wanted is not None:
-            logs.wanted[name] = max(wanted, end)  # it came twice: what was lost of it is there
         _note(logs, name, end)
 
     def _lost(self, logs: _SessionLogs, number: int, name: Name, place: tuple[int, int]) -> None:
@@ -108,7 +146,7 @@ class WorkerLogs:
         start = max(start, self._known.get(number, {}).get(name[1], 0))
         if start >= end:
             return  # it came twice, and is stored: its worker does not send it again
-        logs.wanted[name] = min(start, logs.wanted.get(name, start))
+        logs.lose(name, start, end)
         logs.open.discard((name, end))
         logs.changed.set()
 

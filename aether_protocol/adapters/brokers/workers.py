@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from msgspec import Struct, field
 
+from aether_protocol.adapters.brokers.elsewhere import PeerHello
 from aether_protocol.adapters.brokers.executor_variants import ExecutorVariants
 from aether_protocol.adapters.brokers.spilling import TakeRequest
 from aether_protocol.adapters.brokers.tokens import Tokens
@@ -439,6 +440,22 @@ class WorkerBroker:
 def _work_item(tokens: Tokens, number: int, work: Work) -> WorkItem:
     token = tokens.make(e.Holding(number, work.ref, work.namespace, work.need.slots))
     return WorkItem(token=token, assignment=encode_assignment(cast("TaskAssignment", work.load)))
+
+
+def hello_of_peer(broker: WorkerBroker, hello: PeerHello, holder: str = "") -> Welcome:
+    """Begin the session of another server, for what its workers have of runs that this one drives.
+
+    Args:
+        broker: that of this server.
+        hello: what the other server says.
+        holder: whose token it has.
+
+    Raises:
+        UsageError: as `WorkerBroker.hello`, and where another server was meant.
+    """
+    if broker._place and f"{hello.place}." != broker._place:
+        raise UsageError("another server is here", hint="the one that was meant is gone: ask the store for the address of this")
+    return broker.hello(hello, holder=holder, via=hello.worker)
 
 
 def take_from(broker: WorkerBroker, name: str, request: TakeRequest) -> Orders:

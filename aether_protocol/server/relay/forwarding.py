@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 import msgspec
 
-from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer, place_of
 from aether_protocol.adapters.brokers.workers import SessionOverError
 from aether_protocol.assembly.server_urls import why_unreachable
 from aether_protocol.errors import UsageError
@@ -27,11 +27,6 @@ from aether_protocol.worker.http import ANSWER_S
 FORWARDED: Final = "aether-forwarded"  # a header: the call was passed on, and is not passed on again
 _encode: Final = msgspec.json.Encoder().encode
 _Answer = TypeVar("_Answer")
-
-
-def place_of(owner: str) -> str:
-    """Return how sessions of a server begin, from the name by which the store knows it."""
-    return owner.rpartition("-")[2]
 
 
 class Forwarding:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from aether_protocol import __version__
-from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.elsewhere import PeerHello, RelayedAnswer, place_of
 from aether_protocol.adapters.brokers.spilling import TakeRequest, WorkOffer
 from aether_protocol.execution.secrets import SecretsAwayError
 from aether_protocol.fleet.events import Holding
@@ -21,7 +21,6 @@ from aether_protocol.ports.clock import Clock
 from aether_protocol.ports.worker import (
     PROTOCOL_VERSION,
     BeatMessage,
-    Hello,
     Orders,
     Receipt,
     ReturnedReport,
@@ -44,7 +43,7 @@ _log = logging.getLogger("aether_protocol")
 class LinkTransport(Protocol):
     """How a server talks to another one. Raises what `worker.transport.WorkerTransport` raises."""
 
-    async def hello(self, hello: Hello) -> Welcome: ...
+    async def hello(self, hello: PeerHello) -> Welcome: ...
 
     async def beat(self, session: str, beat: BeatMessage) -> Orders: ...
 
@@ -128,8 +127,14 @@ class PeerLink:
         self.transport = transport
         self.vouched: dict[int, int] = {}
         self._session = ""
-        self._hello = Hello(
-            worker=name, build=__version__, protocols=[PROTOCOL_VERSION], executors=[], slots={}, instance=me
+        self._hello = PeerHello(
+            worker=name,
+            build=__version__,
+            protocols=[PROTOCOL_VERSION],
+            executors=[],
+            slots={},
+            instance=me,
+            place=place_of(owner),
         )
         self._source = source
         self._clock = clock

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -40,6 +40,15 @@ class QuietLoop:
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector)) as runner:
             return runner.run(main)
+
+    def report_to(self, report: Callable[[BaseException], None]) -> None:
+        """Let errors in callbacks, and in tasks for which nothing waits, be reported. Call it while the loop runs."""
+
+        def failed(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+            if "exception" in told:
+                report(told["exception"])
+
+        asyncio.get_running_loop().set_exception_handler(failed)
 
     async def quiet(self) -> None:
         self._selector.quiet = asyncio.get_running_loop().create_future()

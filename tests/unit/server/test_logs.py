@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from aether_protocol import Engine
+from aether_protocol.adapters.brokers.log_gate import LogGate
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.worker_logs import WorkerLogs
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
@@ -213,6 +214,56 @@ def test_nothing_is_stored_behind_a_piece_that_was_lost_until_that_comes_again()
     assert logs.receipts("s") == [LogReceipt(token=token, stream="stdout", stored=15)]
 
 
+def test_an_old_message_that_comes_twice_closes_no_gap() -> None:
+    tokens = Tokens(KEY)
+    token = tokens.make(Holding(7, AttemptRef("r", "main", 1, 0)))
+    logs = WorkerLogs(ManualClock(), tokens, SecretBook([]))
+    sink = Sink()
+    logs.sink = sink  # type: ignore[assignment]
+
+    def take(*pieces: tuple[int, str]) -> list[int]:
+        before = len(sink.parts)
+        for offset, text in pieces:
+            logs.take("s", LogReport(token=token, stream="stdout", offset=offset, text=text), [])
+        return [part.size for part in sink.parts[before:]]
+
+    take((0, "one"), (3, "two"))
+    sink.parts[0].lost()
+    sink.parts[1].lost()
+    assert take((6, "three")) == []
+    assert take((0, "one")) == [3], "the first message once more"
+    assert take((6, "three")) == [], "two is missing still"
+    assert take((3, "two"), (6, "three"), (11, "four")) == [3, 5, 4]
+
+
+def test_on_the_way_to_another_server_an_old_message_that_comes_twice_closes_no_gap() -> None:
+    gate = LogGate()
+    way = ["there"]
+
+    def admitted(*pieces: tuple[int, str]) -> list[int]:
+        logs = [LogReport(token="t", stream="stdout", offset=offset, text=text) for offset, text in pieces]
+        return [log.offset for log in gate.admit("s", logs, lambda token: way[0])]
+
+    second = [LogReport(token="t", stream="stdout", offset=3, text="two")]
+    assert admitted((0, "one")) == [0]
+    assert admitted((3, "two")) == [3]
+    gate.failed("s", second)
+    way[0] = "here"
+    assert admitted((0, "one")) == [0], "the first message once more"
+    gate.stored("s", [LogReceipt(token="t", stream="stdout", stored=3)])
+    assert admitted((6, "three")) == [], "two is missing still"
+    assert admitted((3, "two"), (6, "three")) == [3, 6]
+
+
+def test_what_is_acknowledged_is_not_waited_for_again() -> None:
+    gate = LogGate()
+    logs = [LogReport(token="t", stream="stdout", offset=offset, text="one") for offset in (0, 3, 6)]
+    gate.admit("s", logs, lambda token: "there")
+    gate.failed("s", logs[2:])
+    gate.stored("s", [LogReceipt(token="t", stream="stdout", stored=6)])
+    assert gate.admit("s", logs[2:], lambda token: "there") == logs[2:], "its worker sends no more of what is stored"
+
+
 @pytest.mark.parametrize("lost_first", [True, False])
 def test_a_piece_that_came_twice_and_was_stored_once_is_not_lost(*, lost_first: bool) -> None:
     tokens = Tokens(KEY)
@@ -289,6 +340,36 @@ def test_a_second_save_waits_for_the_first_whose_pieces_may_be_lost() -> None:
         await asyncio.gather(first, second)
         assert stored == []
         assert ends == ["one\n lost", "two\n lost"], "both come again, in their order"
+
+    asyncio.run(go())
+
+
+def test_what_a_closing_engine_stores_last_begins_with_what_it_was_storing() -> None:
+    async def go() -> None:
+        begun, stored = asyncio.Event(), Lines()
+
+        class FirstCancelled:
+            async def write(self, lines: Sequence[LogLine]) -> None:
+                if not begun.is_set():
+                    begun.set()
+                    await asyncio.Event().wait()
+                stored.extend(line.text for line in lines)
+
+        logs = Logs(ManualClock(), cast("LogStore", FirstCancelled()), lambda: None, Observers())
+        ends: list[str] = []
+
+        def keep(text: str, offset: int, attempt: int) -> None:
+            record = LogRecord("run", 0, "main.a", attempt, "stdout", text, 0)
+            logs.keep(record, LogPart(7, len(text), lambda: ends.append(text), lambda: ends.append("lost")), offset)
+
+        keep("one\n", 0, 1)
+        saving = asyncio.ensure_future(logs.save())
+        await begun.wait()
+        keep("two\n", 4, 2)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        await logs.save()
+        assert stored == ends == ["one\n", "two\n"]
 
     asyncio.run(go())
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.elsewhere import PeerHello, RelayedAnswer, place_of
 from aether_protocol.adapters.brokers.spilling import NeedMessage, OfferBell, TakeRequest, WorkOffer, room_for
-from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker, take_from
+from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker, hello_of_peer, take_from
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import SecretsAwayError
 from aether_protocol.fleet.invariants import check
@@ -491,6 +491,16 @@ def test_a_run_that_is_handed_on_takes_its_attempts_along() -> None:
         assert town.servers["b"].ear.losses == [], "the others do not have the run any more"
 
     play(body)
+
+
+def test_a_server_takes_no_hello_that_was_meant_for_the_one_before_at_its_address() -> None:
+    """It would say what was held of that one's runs, and end the session in which more is held of this one's."""
+    broker = WorkerBroker(ManualClock(), KEY, place=place_of("host-1-new"))
+    for place in ("old", ""):
+        hello = PeerHello(worker="server b", protocols=[PROTOCOL_VERSION], executors=[], slots={}, instance="b", place=place)
+        with pytest.raises(UsageError, match="another server is here"):
+            hello_of_peer(broker, hello)
+    assert hello_of_peer(broker, replace(hello, place="new")).session.startswith("new.")
 
 
 def test_a_worker_that_says_hello_anew_loses_nothing_at_the_driving_server() -> None:

@@ -39,7 +39,7 @@ BLAMED: Final = "an attempt is blamed only for the death of its own child"
 PATIENCE: Final = 14 * SECOND  # a beat of at most 9 s, a tick, the world's own look
 STOPS_WITHIN: Final = LEASE + LATEST + 10 * SECOND
 
-Report = Callable[[LawBrokenError], None]
+Report = Callable[[Exception], None]
 
 
 class FleetLaws:
@@ -113,6 +113,10 @@ class FleetLaws:
             self.demand(holds=False, law=RESTLESS, told=told)
             raise LawBrokenError(RESTLESS, told)  # it ends where it was sent
         self.demand(PASSWORD.encode() not in body, SECRET_LAW, f"{what} does")
+
+    def failed(self, error: Exception) -> None:
+        """A server could not answer a message, by an error of its own."""
+        self.report(error)
 
     def receipt(self, receipt: Receipt) -> None:
         for token in receipt.recorded:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from aether_protocol.adapters.brokers.spilling import OfferBell
 from aether_protocol.adapters.brokers.tokens import Tokens
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker
-from aether_protocol.errors import AetherError
+from aether_protocol.errors import AetherError, BrokenInvariant
 from aether_protocol.execution.secrets import MissingSecretError, SecretsAwayError
 from aether_protocol.ports.worker import (
     BeatMessage,
@@ -79,6 +79,7 @@ class FrameObserver(Protocol):
     """Who watches what crosses the network."""
 
     def frame(self, what: str, body: bytes) -> None: ...
+    def failed(self, error: Exception) -> None: ...
     def receipt(self, receipt: Receipt) -> None: ...
 
 
@@ -163,8 +164,14 @@ class Network:
             outcome: bytes | Exception = SessionEndedError()
         except SecretsAwayError as error:
             outcome = TransportError(str(error))
+        except BrokenInvariant as error:
+            self._watch.failed(error)
+            return
         except (MissingSecretError, AetherError) as error:
             outcome = RefusedError(str(error))
+        except Exception as error:
+            self._watch.failed(error)
+            return
         else:
             outcome = _encode(given)
             if server.refuses:

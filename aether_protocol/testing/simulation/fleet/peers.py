@@ -13,33 +13,31 @@ from typing import Any, Final
 
 import msgspec
 
-from aether_protocol.adapters.brokers.elsewhere import RelayedAnswer
+from aether_protocol.adapters.brokers.elsewhere import PeerHello, RelayedAnswer
 from aether_protocol.adapters.brokers.spilling import OfferBell, TakeRequest
-from aether_protocol.adapters.brokers.workers import take_from
+from aether_protocol.adapters.brokers.workers import hello_of_peer, take_from
 from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.store import ServerRow
-from aether_protocol.ports.worker import Hello, Orders, Welcome
+from aether_protocol.ports.worker import Orders, Welcome
 from aether_protocol.server.relay.relays import Relays, StoreDirectory
 from aether_protocol.server.relay.spill import Spill
 from aether_protocol.server.sharing.ownership import RunOwnership
-from aether_protocol.testing.simulation.fleet.network import ANSWER_S, Network, Serve, SimSession
+from aether_protocol.testing.simulation.fleet.network import Network, SimSession
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
 from aether_protocol.testing.simulation.process import Process
-from aether_protocol.worker.transport import TransportError
 
 LOOK_S: Final = 2.0
 
 
 class SimulatedLink(SimSession):
-    """See `server.relay.link.LinkTransport`: from one server to another, for as long as that one lives."""
+    """See `server.relay.link.LinkTransport`: from one server to whatever is at the address of another one."""
 
     def __init__(self, network: Network, sender: SimulatedFleet, peer: ServerRow) -> None:
         self._at = int(peer.address)
         super().__init__(network, sender, self._at)
-        self._peer = network.servers[self._at]
 
-    async def hello(self, hello: Hello) -> Welcome:
-        raw = await self._ask("hello of a server", hello, lambda broker, given: broker.hello(given, via=given.worker))
+    async def hello(self, hello: PeerHello) -> Welcome:
+        raw = await self._ask("hello of a server", hello, hello_of_peer)
         return msgspec.json.decode(raw, type=Welcome)
 
     async def take(self, session: str, request: TakeRequest) -> Orders:
@@ -47,17 +45,12 @@ class SimulatedLink(SimSession):
         return msgspec.json.decode(raw, type=Orders)
 
     async def ring(self, bell: OfferBell) -> None:
-        await self._ask("offers", bell, lambda broker, given: self._peer.hear(given))
+        await self._ask("offers", bell, lambda broker, given: self._network.servers[self._at].hear(given))
 
     async def artifact(
         self, session: str, method: str, digest: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | None
     ) -> RelayedAnswer:
         raise PortError("workers of a simulation have no artifacts")
-
-    async def _ask(self, what: str, message: Any, serve: Serve, timeout_s: float = ANSWER_S) -> bytes:
-        if self._network.servers[self._at] is not self._peer:
-            raise TransportError("another server is there")  # it would refuse the token of one that it does not know
-        return await super()._ask(what, message, serve, timeout_s)
 
 
 class ServerLife:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from aether_protocol.adapters.brokers.elsewhere import place_of
 from aether_protocol.adapters.brokers.spilling import OfferBell
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.errors import PortError
@@ -36,6 +37,7 @@ class ServerProcess(BrokerProcess, Protocol):
     """The process of a server; `number` counts those of its store."""
 
     number: int
+    engine_name: str
 
 
 class WatchedFleet(Fleet):
@@ -87,7 +89,13 @@ class SimulatedFleet:
         self.laws = ServerLaws(parts.laws)
         fleet = WatchedFleet(host.number << 40, self.laws)
         self.broker = WorkerBroker(
-            self.clock, KEY, secrets=[parts.vault], settings=SETTINGS, beat_s=parts.beat_s, fleet=fleet
+            self.clock,
+            KEY,
+            secrets=[parts.vault],
+            settings=SETTINGS,
+            beat_s=parts.beat_s,
+            fleet=fleet,
+            place=place_of(host.engine_name),
         )
         self.broker.share(parts.weights, parts.limits)
         self._host = host

@@ -100,7 +100,8 @@ class FleetWorld(BaseWorld):
     # --- the course of things ---
 
     async def run(self) -> None:
-        """Play it to the end. Raises LawBrokenError."""
+        """Play it to the end. Raises LawBrokenError, and whatever error there was in a task or a callback."""
+        self._loop.report_to(self.broken.append)
         for _ in range(self.scenario.servers):
             self.bring_up()
         for offer in self.scenario.machines:
