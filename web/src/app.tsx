@@ -10,6 +10,7 @@ import { Inbox } from "./pages/inbox";
 import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
+import { Tasks } from "./pages/tasks";
 import { Workers } from "./pages/workers";
 
 interface Place {
@@ -21,6 +22,7 @@ interface Place {
 
 const PLACES: Place[] = [
   { path: "/runs", name: "Runs", key: "r", view: () => <Runs /> },
+  { path: "/tasks", name: "Tasks", key: "t", view: () => <Tasks /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
   { path: "/workers", name: "Workers", key: "w", view: () => <Workers /> },

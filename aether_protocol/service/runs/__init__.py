@@ -12,6 +12,6 @@ Modules by role:
     which run       find, retry_ids, idempotency
     one run         inspect, overview, plans, waiting, dry_run
     a new one       retry_header
-    many runs       listing, statistics, estimates
+    many runs       listing, tasks, statistics, estimates
     at its end      delete
 """

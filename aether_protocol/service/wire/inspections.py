@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,7 +179,7 @@ def overview_json(overview: RunOverview) -> dict[str, Json]:
     }
 
 
-def shown_task(task: dict[str, Any]) -> dict[str, Any]:
+def shown_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """Leave the values of a task run out."""
     return {name: value for name, value in task.items() if name not in ("inputs", "outputs")}
 

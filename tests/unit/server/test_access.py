@@ -57,6 +57,7 @@ PARAMETERS = {  # of paths, by name: what stands for it in a namespace
 OF_THE_WHOLE = ("/metrics", "/v1/pools")  # these speak of all namespaces: a role in some of them is not enough
 QUERIES = {
     "/v1/runs": "namespace={space}",
+    "/v1/tasks": "namespace={space}",
     "/v1/audit": "namespace={space}",
     "/v1/documents/{namespace:str}/{document:str}/diff": "before=1",
 }

@@ -2,18 +2,20 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, may, post, reasonOf } from "../core/api";
+import { asParameters, fitsRun, isLoaded, newestFirst, phasesOf, runFilterOf, type RunFilter } from "../core/filter";
 import { useKeys } from "../core/keys";
 import { shortId } from "../core/model";
-import { ask, go, href, query } from "../core/router";
+import { go, href, query } from "../core/router";
 import { follow } from "../core/stream";
-import type { RunRow } from "../core/types";
+import type { Phase, RunRow } from "../core/types";
 import { Act, Command, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
-import { FAULTY, PhaseLabel, PhaseMark } from "../parts/phase";
+import { Field, PhaseChips, Since } from "../parts/filters";
+import { FAULTY, PhaseLabel } from "../parts/phase";
 import { Virtual } from "../parts/virtual";
 
 const ROW = 36;
 const PAGE = 100;
-const PHASES = ["Running", "Suspended", "Ready", "Succeeded", "Failed", "Error", "Timeout", "Cancelled", "Created"];
+const PHASES: Phase[] = ["Running", "Suspended", "Ready", "Succeeded", "Failed", "Error", "Timeout", "Cancelled", "Created"];
 
 interface Page {
   runs: RunRow[];
@@ -26,62 +28,22 @@ interface Change {
   run: RunRow | null;
 }
 
-interface Filter {
+interface Filter extends RunFilter {
   phases: string[];
-  name: string;
-  namespace: string;
-  label: string[];
-  since: string;
   prefix: string;
 }
 
 function filterOf(search: URLSearchParams): Filter {
-  return {
-    phases: search.getAll("phase").flatMap((one) => one.split(",")),
-    name: search.get("name") ?? "",
-    namespace: search.get("namespace") ?? "",
-    label: (search.get("label") ?? "").split(/[ ,]+/).filter(Boolean),
-    since: search.get("since") ?? "",
-    prefix: search.get("id") ?? "",
-  };
+  return { ...runFilterOf(search), phases: phasesOf(search), prefix: search.get("id") ?? "" };
 }
 
 function asked(filter: Filter): Record<string, string | string[]> {
-  return {
-    phase: filter.phases,
-    name: filter.name,
-    namespace: filter.namespace,
-    label: filter.label,
-    since: sinceOf(filter.since),
-    prefix: filter.prefix,
-  };
-}
-
-/** 1h, 24h or 7d before now, or a time as it is. */
-function sinceOf(text: string): string {
-  const found = /^(\d+)([hd])$/.exec(text);
-  if (found === null) return text;
-  const hours = Number(found[1]) * (found[2] === "d" ? 24 : 1);
-  return new Date(Date.now() - hours * 3_600_000).toISOString();
+  return { ...asParameters(filter), phase: filter.phases, prefix: filter.prefix };
 }
 
 function fits(run: RunRow, filter: Filter): boolean {
-  return (
-    (filter.phases.length === 0 || filter.phases.includes(run.phase)) &&
-    (!filter.name || run.workflow.name === filter.name) &&
-    (!filter.namespace || run.workflow.namespace === filter.namespace) &&
-    filter.label.every((one) => `${one}` in asPairs(run.labels)) &&
-    (!filter.since || run.createdAt >= sinceOf(filter.since)) &&
-    run.runId.startsWith(filter.prefix)
-  );
+  return (filter.phases.length === 0 || filter.phases.includes(run.phase)) && fitsRun(run, filter) && run.runId.startsWith(filter.prefix);
 }
-
-function asPairs(labels: Record<string, string>): Record<string, true> {
-  return Object.fromEntries(Object.entries(labels).map(([name, value]) => [`${name}=${value}`, true]));
-}
-
-const newestFirst = (one: RunRow, other: RunRow): number =>
-  one.createdAt < other.createdAt ? 1 : one.createdAt > other.createdAt ? -1 : one.runId < other.runId ? 1 : -1;
 
 export function Runs() {
   const search = query.value.toString();
@@ -200,7 +162,7 @@ export function Runs() {
 function keep(rows: Map<string, RunRow>, run: RunRow, next: string | null): void {
   const before = rows.get(run.runId);
   if (before !== undefined && before.steps > run.steps) return;
-  if (before === undefined && next !== null && Date.parse(run.createdAt) * 1000 < Number(next.split(":")[0])) return;
+  if (before === undefined && !isLoaded(run, next)) return;
   rows.set(run.runId, run);
 }
 
@@ -222,29 +184,14 @@ function Row({ run, on, chosen, toggle }: { run: RunRow; on: boolean; chosen: bo
 }
 
 function Filters({ filter }: { filter: Filter }) {
-  const set = (name: string) => (event: Event) => ask({ [name]: (event.currentTarget as HTMLInputElement).value.trim() });
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <label><span class="sr">Workflow</span><input id="filter-name" placeholder="workflow" value={filter.name} onChange={set("name")} /></label>
-      <label><span class="sr">Label</span><input placeholder="label=value" value={filter.label.join(" ")} onChange={set("label")} /></label>
-      <label><span class="sr">Namespace</span><input class="short" placeholder="namespace" value={filter.namespace} onChange={set("namespace")} /></label>
-      <label><span class="sr">Id begins with</span><input class="short" placeholder="id" value={filter.prefix} onChange={set("id")} /></label>
-      <label><span class="sr">Since</span>
-        <select value={filter.since} onChange={(event) => ask({ since: event.currentTarget.value })}>
-          <option value="">any time</option><option value="1h">last hour</option><option value="24h">last day</option>
-          <option value="7d">last week</option><option value="30d">last month</option>
-        </select></label>
-      <span class="chips">
-        {PHASES.map((phase) => {
-          const on = filter.phases.includes(phase);
-          const phases = on ? filter.phases.filter((one) => one !== phase) : [...filter.phases, phase];
-          return (
-            <button key={phase} type="button" class={`chip ${on ? "on" : ""}`} aria-pressed={on} onClick={() => ask({ phase: phases.join(",") })}>
-              <PhaseMark phase={phase as RunRow["phase"]} />{phase}
-            </button>
-          );
-        })}
-      </span>
+      <Field name="name" label="Workflow" value={filter.name} id="filter-name" />
+      <Field name="label" label="Label=value" value={filter.label.join(" ")} />
+      <Field name="namespace" label="Namespace" value={filter.namespace} short />
+      <Field name="id" label="Id" value={filter.prefix} short />
+      <Since value={filter.since} />
+      <PhaseChips all={PHASES} chosen={filter.phases} />
     </form>
   );
 }
