@@ -40,7 +40,8 @@ def test_open_and_failed_tasks_come_and_what_went_well_does_not(tmp_path: Path) 
         async with Engine(store=f"sqlite:{tmp_path}/aether.db") as engine:
             client = client_of(engine)
             for name, task in (("well", NOOP), ("bad", FAILS), ("asks", ASKS)):
-                await client.runs.wait(await engine.submit(submitted(NOOP, task | {"name": "last"}, name=name)), or_suspended=True)
+                document = submitted(NOOP, task | {"name": "last"}, name=name)
+                await client.runs.wait(await engine.submit(document), or_suspended=True)
             page = await found(client)
             assert told(page) == [("asks", "Suspended", "main.last"), ("bad", "Failed", "main.last")]
             assert (page.looked_at, page.last) == (2, None)
