@@ -23,6 +23,7 @@ from aether_protocol.server.dashboard.pages import asset
 from aether_protocol.server.dashboard.pages import page as dashboard_page
 from aether_protocol.server.dashboard.run_view import run_view
 from aether_protocol.server.dashboard.tasks import list_tasks
+from aether_protocol.server.dashboard.workflows import workflows
 from aether_protocol.server.documents import DocumentController, validate
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.inspections import InspectionController, PlanController
@@ -65,7 +66,7 @@ def make_app(parts: ServerParts) -> Litestar:
     routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
         routes += [RunController, InspectionController, PlanController, StoreController, *feeds.ROUTES]
-        routes += [dashboard_page, asset, run_view, list_tasks]
+        routes += [dashboard_page, asset, run_view, list_tasks, workflows]
         routes += [DocumentController, ScheduleController, validate]
     if parts.oidc is not None:
         from aether_protocol.server.oidc.login import begin_oidc, end_oidc  # here: few servers have a provider

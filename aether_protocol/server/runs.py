@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 from msgspec import UNSET, to_builtins
+from msgspec.structs import replace
 
 from aether_protocol.adapters.brokers.fleet_view import WaitingAttempt
 from aether_protocol.errors import BusyError, PortError, UsageError
@@ -100,6 +101,9 @@ class RunController(Controller):
         retries: Annotated[bool, QueryParameter(description="Only those that retry another one.")] = False,
         asleep: Annotated[bool, QueryParameter(description="Only passivated ones, the one that is due next first.")] = False,
         digest: Annotated[str | None, QueryParameter(description="Only of the plan with this digest.")] = None,
+        newest_of_each: Annotated[
+            int | None, QueryParameter(name="newestOfEach", ge=1, description="Of each workflow only so many, the newest.")
+        ] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = 50,
         page: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     ) -> dict[str, Any]:
@@ -117,7 +121,7 @@ class RunController(Controller):
             asleep=asleep,
             digest=digest,
         )
-        rows = await client.runs.list(wanted.query(limit + 1, page))
+        rows = await client.runs.list(replace(wanted.query(limit + 1, page), newest_of_each=newest_of_each))
         following = cursor(rows[limit - 1]) if len(rows) > limit else None
         return {"runs": [row_json(row) for row in rows[:limit]], "next": following}
 

@@ -78,7 +78,7 @@ def test_all_can_be_done_by_keyboard(tmp_path: Path) -> None:
         shown.press("?")
         shown.sees("go to Runs", "dialog")
         shown.press("Escape", "Control+k")
-        shown.page.keyboard.type("work")
+        shown.page.keyboard.type("workers")
         shown.press("Enter")
         shown.page.wait_for_url("**/workers")
         assert not shown.faults
@@ -88,7 +88,7 @@ def test_a_page_that_is_only_looked_at_asks_for_nothing(tmp_path: Path) -> None:
     with served(tmp_path) as server, browser_page() as shown:
         run = server.submit("true")
         server.result(run)
-        for address in ("/runs", f"/runs/{run}", "/workers", "/schedules"):
+        for address in ("/", "/runs", f"/runs/{run}", "/workers", "/schedules"):
             shown.go(server.url + address)
             shown.page.wait_for_load_state("load")
             shown.page.locator("main h1").wait_for()

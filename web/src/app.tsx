@@ -11,6 +11,7 @@ import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
 import { Tasks } from "./pages/tasks";
+import { Workflows } from "./pages/workflows";
 import { Workers } from "./pages/workers";
 
 interface Place {
@@ -21,6 +22,7 @@ interface Place {
 }
 
 const PLACES: Place[] = [
+  { path: "/", name: "Workflows", key: "f", view: () => <Workflows /> },
   { path: "/runs", name: "Runs", key: "r", view: () => <Runs /> },
   { path: "/tasks", name: "Tasks", key: "t", view: () => <Tasks /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
@@ -64,7 +66,7 @@ function Page() {
   const at = path.value;
   const run = /^\/runs\/(.+)$/.exec(at);
   if (run !== null) return <RunPage key={run[1]} id={decodeURIComponent(run[1]!)} />;
-  const place = PLACES.find((one) => one.path === at) ?? (at === "/" ? PLACES[0] : undefined);
+  const place = PLACES.find((one) => one.path === at);
   if (place === undefined) return <section class="page"><h1>There is no such page</h1><p><a href={href("/runs")}>All runs</a></p></section>;
   document.title = `${place.name} · Aether`;
   return place.view();
@@ -79,7 +81,7 @@ function Side() {
         <span>Aether</span>
       </a>
       {PLACES.map((place) => (
-        <a key={place.path} href={href(place.path)} aria-current={at === place.path || at.startsWith(`${place.path}/`) ? "page" : undefined}
+        <a key={place.path} href={href(place.path)} aria-current={at === place.path || (place.path !== "/" && at.startsWith(`${place.path}/`)) ? "page" : undefined}
           title={`g ${place.key}`}>{place.name}</a>
       ))}
       <span class="spring" />

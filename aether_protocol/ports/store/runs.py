@@ -156,6 +156,8 @@ class RunQuery(Struct):
 
     `since` and `until` bound the creation (until exclusive), `ended_before` the end. `before` is (created_at, run_id) of the
     last row of the page before. With `asleep` only passivated runs come, and the one that is due next comes first.
+    `newest_of_each`: of the runs that fit, of each workflow (by namespace and name) only so many, the newest; at least 1.
+    `before` and `limit` are of what is left then.
     """
 
     phases: Sequence[str] = ()
@@ -173,6 +175,7 @@ class RunQuery(Struct):
     prefix: str = ""  # of the run id
     retries: bool = False  # only runs that retry another one
     asleep: bool = False
+    newest_of_each: int | None = None
 
 
 class RunStore(Protocol):

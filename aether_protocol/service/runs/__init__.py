@@ -5,13 +5,14 @@ name, and the name means the newest of them (`retry_ids`); what a retry takes ov
 submission that may be repeated has a key (`once`). What a run would do is shown without one (`dry_run`). A run is inspected
 by replaying its record, never by asking its engine (`inspect`). It is deleted with all that belongs to it alone: its workspaces
 and the artifacts that no other run names (`delete`). Lists say who drives each run, and shorten ids (`listing`); many runs are
-counted (`statistics`), and earlier ones say what to expect of a new one (`estimates`).
+counted (`statistics`), the newest ones stand for a workflow (`workflows`), and earlier ones say what to expect of a new one
+(`estimates`).
 
 Modules by role:
 
     which run       find, retry_ids, idempotency
     one run         inspect, overview, plans, waiting, dry_run
     a new one       retry_header
-    many runs       listing, tasks, statistics, estimates
+    many runs       listing, tasks, statistics, estimates, workflows
     at its end      delete
 """

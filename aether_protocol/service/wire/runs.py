@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import UsageError
@@ -159,6 +160,8 @@ def filter_of(query: RunQuery) -> RunFilter:
     """Give the filter of a query: all but its page. Raises UsageError for what a server is not asked for."""
     if query.namespaces is not None:
         raise UsageError("a server is asked for the runs of one namespace, or of all that the caller may see", hint="namespace")
+    if query.newest_of_each is not None:
+        raise UsageError("the newest runs of each workflow are listed, not pruned", hint="leave newest_of_each out")
     return RunFilter(
         phases=query.phases,
         name=query.name,
@@ -177,11 +180,12 @@ def filter_of(query: RunQuery) -> RunFilter:
 
 def query_parameters(query: RunQuery) -> list[tuple[str, str]]:
     """Write a filter as parameters of a URL."""
-    given = filter_of(query)
+    given = filter_of(replace(query, newest_of_each=None))
     told: list[tuple[str, Any]] = [("phase", phase) for phase in given.phases]
     told += [("label", f"{key}={value}") for key, value in given.labels.items()]
     told += [("name", given.name), ("namespace", given.namespace), ("since", given.since), ("until", given.until)]
     told += [("endedBefore", given.ended_before), ("prefix", given.prefix or None), ("digest", given.digest)]
+    told += [("newestOfEach", None if query.newest_of_each is None else str(query.newest_of_each))]
     flags = {"closed": given.closed, "retries": given.retries or None, "asleep": given.asleep or None}
     told += [(name, str(flag).lower()) for name, flag in flags.items() if flag is not None]
     return [(name, value) for name, value in told if value is not None]

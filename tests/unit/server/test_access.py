@@ -59,6 +59,7 @@ QUERIES = {
     "/v1/runs": "namespace={space}",
     "/v1/tasks": "namespace={space}",
     "/v1/audit": "namespace={space}",
+    "/v1/workflows": "namespace={space}",
     "/v1/documents/{namespace:str}/{document:str}/diff": "before=1",
 }
 Body = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS
+from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS, NEWEST
 from aether_protocol.adapters.stores.sqlite.database import Database
 from aether_protocol.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from aether_protocol.errors import BusyError, PortError, UsageError
@@ -234,11 +234,11 @@ def test_a_newer_schema_is_brought_about_where_that_is_wanted(tmp_path: Path) ->
     path = str(tmp_path / "a.db")
     play(open_sqlite(path), lambda store: store.runs.create(new_run("a")))
     later = (*MIGRATIONS, ("CREATE TABLE later (x)",))
-    with pytest.raises(PortError, match=f"has schema version {FIRST}") as caught:
+    with pytest.raises(PortError, match=f"has schema version {NEWEST}") as caught:
         Database(path, migrate=False, migrations=later)
     assert caught.value.hint == "run `aether db migrate`"
     database = Database(path, migrations=later)
-    assert database.version() == FIRST + 1
+    assert database.version() == NEWEST + 1
     database.close()
     with pytest.raises(PortError, match="written by a newer version"):
         open_sqlite(path)
@@ -281,7 +281,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="no_such_table"):
         Database(path, migrations=(*MIGRATIONS, ("CREATE TABLE half (x)", "DROP TABLE no_such_table")))
     database = Database(path, migrate=False)
-    assert database.version() == FIRST
+    assert database.version() == NEWEST
     assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchone() is None
     database.close()
 

@@ -40,6 +40,27 @@ def seen(path: Path) -> str:
     return " ".join(found)
 
 
+def test_the_newest_runs_of_each_workflow_are_found_without_a_look_at_the_others(tmp_path: Path) -> None:
+    """Of 100 000 runs: on the thread that steps are appended on."""
+    fill = (
+        "WITH RECURSIVE made (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM made WHERE i < 100000) INSERT INTO runs "
+        "(run_id, workflow, namespace, labels, phase, message, created_at, closed, seq, leaves_ended, leaves_known, digest, "
+        "tier, token) SELECT 'r' || i, 'w' || (i % 30), iif(i % 7, 'default', 'ops'), '{}', 'Succeeded', '', i, 1, 1, 1, 1, "
+        "'d', 'snapshot', 0 FROM made"
+    )
+
+    async def look(store: SqliteStore) -> None:
+        store.database.execute(fill)
+        looked: list[None] = []
+        store.database.connection.set_progress_handler(lambda: looked.append(None), 100)  # steps of its machine
+        rows = await store.runs.rows(RunQuery(newest_of_each=20))
+        store.database.connection.set_progress_handler(None, 0)
+        assert len(rows) == 60 * 20
+        assert len(looked) * 100 < 200_000, "about 100 for each row that is given"
+
+    play(open_sqlite(str(tmp_path / "a.db")), look)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {item.name: item.read_bytes() for item in folder.iterdir()}
 

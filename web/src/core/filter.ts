@@ -46,7 +46,7 @@ export function phasesOf(search: URLSearchParams): string[] {
   return search.getAll("phase").flatMap((one) => one.split(",")).filter(Boolean);
 }
 
-export const newestFirst = (one: RunRow, other: RunRow): number =>
+export const newestFirst = (one: Pick<RunRow, "createdAt" | "runId">, other: Pick<RunRow, "createdAt" | "runId">): number =>
   one.createdAt < other.createdAt ? 1 : one.createdAt > other.createdAt ? -1 : one.runId < other.runId ? 1 : -1;
 
 /** Whether a run belongs to the pages that are loaded: those down to the cursor `next`, or all where there is none. */

@@ -41,6 +41,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (target?.closest("input, textarea, select, [contenteditable], dialog")) return;
+  if ((event.key === "Enter" || event.key === " ") && target?.closest("a, button, summary")) return; // it acts itself
   const chord = Date.now() - pendingAt < 1200 ? `${pending} ${event.key}` : event.key;
   pending = "";
   if (find(chord, event)) return;

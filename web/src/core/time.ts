@@ -70,3 +70,12 @@ export function bytesOf(count: number): string {
   }
   return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
+
+/** An instant as a clock in a zone shows it. */
+export function inZone(at: string, zone: string): string {
+  try {
+    return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: zone }).format(new Date(at));
+  } catch {
+    return at;
+  }
+}

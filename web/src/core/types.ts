@@ -26,6 +26,24 @@ export interface RunRow {
   wakeAt: string | null;
 }
 
+/** What is kept of a run on the page of workflows. */
+export type NewestRun = Pick<RunRow, "runId" | "phase" | "message" | "createdAt" | "finishedAt" | "durationSeconds" | "closed" | "steps" | "broken">;
+
+export interface Workflow {
+  name: string;
+  namespace: string;
+  documentVersion: number | null;
+  schedule: { schedule: string; timezone: string; suspend: boolean; nextFireAt: string | null } | null;
+  runs: NewestRun[];
+}
+
+/** What the feed of all runs says: the row as it is now, null of a run that was deleted. */
+export interface Change {
+  cursor: number;
+  runId: string;
+  run: RunRow | null;
+}
+
 export interface TaskRun {
   path: string;
   taskName: string;

@@ -7,7 +7,7 @@ import { useKeys } from "../core/keys";
 import { shortId } from "../core/model";
 import { go, href, query } from "../core/router";
 import { follow } from "../core/stream";
-import type { Phase, RunRow } from "../core/types";
+import type { Change, Phase, RunRow } from "../core/types";
 import { Act, Command, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
 import { Field, PhaseChips, Since } from "../parts/filters";
 import { FAULTY, PhaseLabel } from "../parts/phase";
@@ -20,12 +20,6 @@ const PHASES: Phase[] = ["Running", "Suspended", "Ready", "Succeeded", "Failed",
 interface Page {
   runs: RunRow[];
   next: string | null;
-}
-
-interface Change {
-  cursor: number;
-  runId: string;
-  run: RunRow | null;
 }
 
 interface Filter extends RunFilter {

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, may, post, reasonOf } from "../core/api";
 import { ask, go, href, query } from "../core/router";
+import { inZone } from "../core/time";
 import { Act, Command, Empty, Fault, quoted, say, When } from "../parts/basics";
 
 interface Schedule {
@@ -31,15 +32,6 @@ function target(schedule: Schedule): string {
 
 function fullName(schedule: Schedule): string {
   return schedule.namespace === "default" ? schedule.name : `${schedule.namespace}/${schedule.name}`;
-}
-
-/** An instant as a clock in a zone shows it. */
-function inZone(at: string, zone: string): string {
-  try {
-    return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: zone }).format(new Date(at));
-  } catch {
-    return at;
-  }
 }
 
 export function Schedules() {

@@ -2,7 +2,7 @@
 
 import type { Phase } from "../core/types";
 
-const SHAPES: Record<Phase, string> = {
+export const SHAPES: Record<Phase, string> = {
   Created: "○", Ready: "○", Running: "●", Suspended: "‖", Succeeded: "✓",
   Failed: "✗", Error: "✗", Timeout: "✗", Cancelled: "⊘", Skipped: "–",
 };

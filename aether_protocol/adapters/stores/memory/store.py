@@ -156,10 +156,13 @@ class MemoryRuns:
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
         found = [row for row in map(self._row, self.by_id.values()) if _fits(row, query)]
+        found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
+        if query.newest_of_each is not None:
+            found = list(_newest_of_each(found, query.newest_of_each))
+        if query.before is not None:
+            found = [row for row in found if (row.created_at, row.run_id) < query.before]
         if query.asleep:
             found.sort(key=lambda row: (row.wake_at or 0, row.run_id))
-        else:
-            found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
         return found[: query.limit]
 
     async def lines(self, run_id: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, str]]:
@@ -407,8 +410,17 @@ def _fits(row: RunSummary, query: RunQuery) -> bool:
         and (query.ended_before is None or (row.ended_at is not None and row.ended_at < query.ended_before))
         and query.closed in (None, row.closed)
         and query.digest in (None, row.digest)
-        and (query.before is None or (row.created_at, row.run_id) < query.before)
         and row.run_id.startswith(query.prefix)
         and (row.retry_of is not None or not query.retries)
         and (not query.asleep or (row.wake_at is not None and not row.closed))
     )
+
+
+def _newest_of_each(rows: Iterable[RunSummary], most: int) -> Iterator[RunSummary]:
+    """Give of each workflow the first so many of these rows."""
+    seen: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row.namespace, row.workflow)
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= most:
+            yield row

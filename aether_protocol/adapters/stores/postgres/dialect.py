@@ -40,6 +40,8 @@ class PostgresDialect:
     gone_owner = ""  # the lease of an owner that died is ended (`leases`)
     holds_label = "strpos(labels, ?) > 0"
     holds_namespace = "namespace = ANY(CAST(? AS TEXT[]))"
+    is_in = "number = ANY(ARRAY({}))"  # found first, so that it is not joined as if it were many
+    for_each = "kinds CROSS JOIN LATERAL ({}) AS found"
 
     def __init__(
         self, connections: Connections, now: Callable[[], int] | None, changed: Callable[[], None]

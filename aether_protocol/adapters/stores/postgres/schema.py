@@ -39,6 +39,7 @@ _BESIDE: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE about (version BIGINT NOT NULL, usable_since BIGINT NOT NULL)",
         "INSERT INTO about VALUES (0, 0)",
     ),
+    (),
 )
 
 _POOLER_HINT: Final = (

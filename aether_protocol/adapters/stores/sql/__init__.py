@@ -13,6 +13,7 @@ Modules by role:
     the tables, as numbered migrations                  schema
     rows and texts with their digests                   records
     runs: their rows, steps, plans and snapshots        runs
+    the newest runs of each workflow                    newest
     leases, locks, the mailbox                          leases
     what tasks wrote; documents with their versions     logs, library
     schedules, their fires and decisions                schedules

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from aether_protocol.adapters.stores.sql.leases import COUNTS, LEASE, end_of
+from aether_protocol.adapters.stores.sql.newest import newest_of_each
 from aether_protocol.adapters.stores.sql.records import (
     HEAD,
     LINES,
@@ -271,7 +272,7 @@ class RunRecords:
         return make_row(found) if found is not None else None
 
     async def rows(self, query: RunQuery) -> list[RunSummary]:
-        where, values = condition(query, self._db)
+        where, values = condition(query, self._db) if query.newest_of_each is None else newest_of_each(query, self._db)
         order = "wake_at, run_id" if query.asleep else "created_at DESC, run_id DESC"
         text = f"SELECT {SHOWN} FROM {RUNS} {where} ORDER BY {order} LIMIT ?"
         limit = UNLIMITED if query.limit is None else query.limit

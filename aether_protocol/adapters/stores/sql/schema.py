@@ -250,6 +250,8 @@ _FLEET: Final = (
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS, *_FLEET),  # FIRST
+    # The newest runs of each workflow (`newest`).
+    ("CREATE INDEX runs_workflow ON runs (namespace, workflow, created_at DESC, run_id DESC)",),
 )
 NEWEST: Final = FIRST + len(MIGRATIONS) - 1
 # The oldest schema whose programs may use a store of NEWEST. A migration that only adds what they do not look at leaves it as

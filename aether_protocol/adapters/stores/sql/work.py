@@ -43,6 +43,8 @@ class SqlDatabase(Protocol):
     for_key: str  # the end of a SELECT of a plan or run that must stay until the transaction ends
     holds_label: str  # the condition that `labels` contain a text
     holds_namespace: str  # the condition that `namespace` is one of a list
+    is_in: str  # the condition that `number` is one of what a selection, in the place of {}, gives
+    for_each: str  # the join of `kinds` with `found`, what a selection, in the place of {}, gives for each of them
     gone_owner: str  # the condition that an owner of `owners` has died, whatever its lease says
 
     async def transact(

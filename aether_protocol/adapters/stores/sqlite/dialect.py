@@ -21,6 +21,8 @@ class SqliteDialect:
     for_update = if_free = for_key = gone_owner = ""  # an owner that died is seen by its lease
     holds_label = "instr(labels, ?)"
     holds_namespace = "namespace IN (SELECT value FROM json_each(?))"
+    is_in = "number IN ({})"
+    for_each = "kinds JOIN runs AS found ON found.number IN ({})"
 
     def __init__(self, database: Database) -> None:
         self.path = database.path

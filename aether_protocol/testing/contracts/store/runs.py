@@ -290,6 +290,33 @@ class RunContract(Contract):
 
         self.play(body)
 
+    def test_the_newest_rows_of_each_workflow_are_found(self) -> None:
+        async def body(store: Store) -> None:
+            for number in range(12):
+                name, space = f"w{number % 2}", "ops" if number % 3 == 0 else "default"
+                labels = {"odd": str(number // 6)}
+                made = new_run(f"r{number:02}", workflow=name, namespace=space, labels=labels, created_at=number // 4)
+                await store.runs.create(made)
+            await store.runs.create(new_run("alone", workflow="w0", namespace="z", created_at=0))
+
+            async def ids(most: int = 1, **filters: Any) -> list[str]:
+                found = await store.runs.rows(RunQuery(newest_of_each=most, **filters))
+                return [row.run_id for row in found]
+
+            assert await ids() == ["r11", "r10", "r09", "r06", "alone"]
+            assert await ids(2) == ["r11", "r10", "r09", "r08", "r07", "r06", "r03", "r00", "alone"]
+            assert len(await ids(100)) == 13
+            assert await ids(namespace="ops") == ["r09", "r06"]
+            assert await ids(namespaces=["ops", "z"], name="w0") == ["r06", "alone"]
+            assert await ids(namespaces=[]) == []
+            assert await ids(labels={"odd": "0"}) == ["r05", "r04", "r03", "r00"], "of those that fit, the newest"
+            assert await ids(until=1) == ["r03", "r02", "r01", "r00", "alone"]
+            page = await ids(limit=3)
+            assert page == ["r11", "r10", "r09"]
+            assert await ids(limit=3, before=(2, "r09")) == ["r06", "alone"], "pages are of what is found"
+
+        self.play(body)
+
     def test_rows_are_found_by_the_beginning_of_their_id(self) -> None:
         async def body(store: Store) -> None:
             for run in ("ab", "abc", "ac", "b", "a%"):
