@@ -75,15 +75,11 @@ class SqlLeases:
     Args:
         database: Where they are.
         forget: Drops what this process remembers of a run that it passivates.
-        shared: Called where other owners were seen, or None.
     """
 
-    def __init__(
-        self, database: SqlDatabase, forget: Callable[[str], None], shared: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, database: SqlDatabase, forget: Callable[[str], None]) -> None:
         self._db = database
         self._forget = forget
-        self._shared = shared
 
     async def claim(
         self,
@@ -96,10 +92,7 @@ class SqlLeases:
         if run_ids is None and scope == "woken" and not await self._db.query(self._any_woken):
             return []  # mostly there is nothing, and a look takes no lock
         asked = None if run_ids is None else list(dict.fromkeys(run_ids))
-        claimed, alone = await self._db.transact(lambda: self._claim(owner, ttl, limit, asked, scope), "leases")
-        if not alone and self._shared is not None:
-            self._shared()
-        return claimed
+        return await self._db.transact(lambda: self._claim(owner, ttl, limit, asked, scope), "leases")
 
     def _any_woken(self) -> Work[bool]:
         now = yield from self._db.clock()
@@ -107,7 +100,7 @@ class SqlLeases:
 
     def _claim(
         self, owner: str, ttl: int | None, limit: int | None, run_ids: Sequence[str] | None, scope: Scope
-    ) -> Work[tuple[list[tuple[str, int]], bool]]:
+    ) -> Work[list[tuple[str, int]]]:
         claimed: list[tuple[str, int]] = []
         now = yield from self._db.clock()  # once others are locked out: waiting for that may have taken long
         found = yield from self._find_free(run_ids, scope, (owner, now, now))
@@ -119,8 +112,7 @@ class SqlLeases:
             claimed.append((run_id, token))
         if claimed:
             yield LEASE, (owner, end_of(ttl, now), ttl)
-        alone = (yield from fetch_one("SELECT 1 FROM owners WHERE owner <> ? LIMIT 1", (owner,))) is None
-        return claimed, alone
+        return claimed
 
     def _find_free(
         self, run_ids: Sequence[str] | None, scope: Scope, values: tuple[str, int, int]

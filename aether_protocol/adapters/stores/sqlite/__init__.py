@@ -6,6 +6,7 @@ What is not here is the same in every store in SQL (`adapters.stores.sql`).
 
     the store as one object, and how one is opened      store
     the connection: opening, transactions, errors       database
+    when the log is moved into the file, and by whom    checkpoints
     the dialect, for what all stores in SQL share       dialect
     how steps are appended; the feed                    runs, changes, numbers
     description, check and compaction of the file       upkeep

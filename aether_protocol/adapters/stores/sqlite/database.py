@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS
+from aether_protocol.adapters.stores.sqlite.checkpoints import Checkpoints
 from aether_protocol.adapters.stores.sqlite.numbers import ChangeNumbers
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
 from aether_protocol.execution.private import make_private
@@ -101,6 +102,7 @@ class Database:
         self.migrations = migrations
         self.newest_version = FIRST + len(migrations) - 1
         self.numbers = ChangeNumbers()
+        self.checkpoints: Checkpoints | None = None  # of a file that is written to
         self._write = _Write(self)
         self._access: _Access = _Shared(path) if reads_only else _Writing(path, durability, migrate)
         try:
@@ -232,12 +234,29 @@ class Database:
         if now >= self._next_look:  # a look is a tenth of what this costs
             self._next_look = now + _LOOK_S
             self.require_file()
+        checkpoints, rows = self.checkpoints, 0
+        due = checkpoints is not None and checkpoints.is_due()
         try:
-            return self.execute(statement, values).rowcount
+            rows = self.execute(statement, values).rowcount
         except sqlite3.Error as error:
             if _code(error) not in _BUSY:
                 raise self.fault(error) from error
-            return 0
+        finally:
+            if due and checkpoints is not None:
+                checkpoints.end(move=rows > 0)
+        return rows
+
+    def commit(self, *, wrote: bool) -> None:
+        """End the transaction. `wrote`: whether it changed anything."""
+        checkpoints, done = self.checkpoints, False
+        if checkpoints is None or not checkpoints.is_due():
+            self.execute("COMMIT")
+            return
+        try:
+            self.execute("COMMIT")
+            done = True
+        finally:
+            checkpoints.end(move=done and wrote)
 
     def state(self) -> tuple[int, int] | None:
         """Read what is another one after each commit, of this process or of another; None where only a look can show it."""
@@ -285,9 +304,22 @@ class Database:
         if self.connection.in_transaction:
             self.execute("ROLLBACK")
 
+    async def compact(self) -> None:
+        """Give back what the file does not need, and bring the whole log into it."""
+        if self.checkpoints is not None:
+            await self.checkpoints.wait()
+        try:
+            await self.exclusively("VACUUM")
+            await self.exclusively("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            if self.checkpoints is not None:
+                self.checkpoints.give_back()
+
     def close(self) -> None:
         with self._translated():
             self.connection.close()
+        if self.checkpoints is not None:
+            self.checkpoints.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -317,10 +349,11 @@ class Database:
 class _Write:
     """The transaction of a database: one object, since there is one at a time."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_changes", "_database")
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._changes = 0  # of the connection, when the transaction began
 
     async def __aenter__(self) -> Execute:
         database = self._database
@@ -331,13 +364,14 @@ class _Write:
             if _code(error) not in _BUSY:
                 raise database.fault(error) from error
             await database.exclusively("BEGIN IMMEDIATE")
+        self._changes = database.connection.total_changes
         return database.execute
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         database = self._database
         try:
             if error is None:
-                database.execute("COMMIT")
+                database.commit(wrote=database.connection.total_changes != self._changes)
                 return
         except sqlite3.Error as failed:
             error = failed
@@ -406,6 +440,9 @@ class _Writing:
         database.wait_for("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {DURABILITIES[self._durability]}")
         database.execute("PRAGMA journal_size_limit = 67108864")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        if self._path != ":memory:":
+            database.checkpoints = Checkpoints(os.path.abspath(self._path), database.connection)
         if version < database.newest_version:
             database.migrate()
         else:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from aether_protocol.adapters.stores.sql.work import T, Work
 from aether_protocol.adapters.stores.sql.work import run as carry_out
 from aether_protocol.adapters.stores.sqlite.database import Database, next_id
-
-_SAFE: Final = (3, 51, 3)  # older ones may damage a file that several processes write to, in rare cases
 
 
 class SqliteDialect:
@@ -27,7 +23,6 @@ class SqliteDialect:
     def __init__(self, database: Database) -> None:
         self.path = database.path
         self._db = database
-        self._warned = False
 
     async def transact(
         self, make: Callable[[], Work[T]], lock: str = "", *, again: Callable[[], Work[T]] | None = None
@@ -54,12 +49,3 @@ class SqliteDialect:
     def clock(self) -> Work[int]:
         yield from ()
         return self._db.now()
-
-    def warn_of_sharing(self) -> None:
-        """Warn, once, that several processes write to this file, where this SQLite may damage it."""
-        if sqlite3.sqlite_version_info < _SAFE and not self._warned and self.path != ":memory:":
-            self._warned = True
-            import logging  # here: next to no command logs anything
-
-            told = "%s is written by several processes: before 3.51.3 that may, rarely, damage a file; this SQLite is %s"
-            logging.getLogger("aether_protocol").warning(told, self.path, sqlite3.sqlite_version)

@@ -27,7 +27,7 @@ class SqliteStore(SqlFacets):
         self.database = database
         self.file: Path | None = None if database.path == ":memory:" else Path(database.path).absolute()
         self.runs: RunStore = SqliteRuns(database, dialect, self.records)
-        self.leases: LeaseStore = SqlLeases(dialect, self.records.forget, dialect.warn_of_sharing)
+        self.leases: LeaseStore = SqlLeases(dialect, self.records.forget)
         self.changes: ChangeFeed = SqliteChanges(database)
 
     def _make_upkeep(self) -> UpkeepStore:

@@ -68,8 +68,7 @@ class SqliteUpkeep:
         async with self._db.write() as execute:
             execute("DELETE FROM requests WHERE answer IS NOT NULL OR run NOT IN (SELECT number FROM runs WHERE closed = 0)")
             execute("DELETE FROM changes WHERE id NOT IN (SELECT max(id) FROM changes GROUP BY run)")
-        await self._db.exclusively("VACUUM")
-        await self._db.exclusively("PRAGMA wal_checkpoint(TRUNCATE)")
+        await self._db.compact()
 
     async def migrate(self) -> tuple[int, int]:
         return self._db.migrate()
