@@ -3,7 +3,7 @@
 Up to 3.51.2 SQLite may lose what was committed, and damage the file, where a check-point begins on a log that another one has
 just moved whole, and a third connection writes meanwhile: it takes frames of the new log for moved. So its own check-points
 are off, and ours go one at a time under a lock that all processes heed, which is taken before the commit that comes first: the
-log then holds something that was never moved, so that nobody can begin it anew before this check-point has ended.
+log then holds something that was never moved, so that no connection can begin it anew before this check-point has ended.
 
 The lock is that of the folder, so that no file more lies beside the store; who finds it held leaves the log to the holder, and
 tries again with its next commit. The last connection that closes a file moves its log too, but then there is no other one.
@@ -45,7 +45,7 @@ class Checkpoints:
         return self._take(fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def end(self, *, move: bool) -> None:
-        """After that commit: move the log, as far as readers let it, and give the lock back. `move` is false where the commit
+        """After that commit: move the log, as far as readers let it, and let the lock go. `move` is false where the commit
         failed or held nothing; what cannot be moved now is kept in the log, and moved later."""
         try:
             if move:
@@ -53,7 +53,7 @@ class Checkpoints:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
-            self.give_back()
+            self.let_go()
 
     async def wait(self) -> None:
         """Take the lock, once it is free."""
@@ -72,7 +72,7 @@ class Checkpoints:
             pass
         return True
 
-    def give_back(self) -> None:
+    def let_go(self) -> None:
         """Let others do check-points."""
         with contextlib.suppress(OSError):  # as above
             fcntl.flock(self._handle, fcntl.LOCK_UN)

@@ -305,7 +305,7 @@ class Database:
             self.execute("ROLLBACK")
 
     async def compact(self) -> None:
-        """Give back what the file does not need, and bring the whole log into it."""
+        """Free what the file does not need, and bring the whole log into it."""
         if self.checkpoints is not None:
             await self.checkpoints.wait()
         try:
@@ -313,7 +313,7 @@ class Database:
             await self.exclusively("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             if self.checkpoints is not None:
-                self.checkpoints.give_back()
+                self.checkpoints.let_go()
 
     def close(self) -> None:
         with self._translated():
