@@ -95,6 +95,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
 
     Args:
         host, port: where it listens; port 0 is a free one.
+        ports: how many ports are tried, from `port` on: the first one that is free is taken.
         grpc_port: a port that speaks gRPC and HTTP, 0 a free one; None: there is none.
         tls_cert, tls_key: files of a certificate and its key; with them it speaks TLS alone.
         public_url: under which address others reach it.
@@ -105,6 +106,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         broker: the URL of the engine that carries attempts out, in place of workers that call in; None: these.
         workers: whether there is an embedded worker.
         cron: whether the schedules of the store are served.
+        adopts: whether runs that no engine drives are taken; without, only those are driven that begin here.
         grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
         lease_s: how long a worker that gives no sign of life keeps what it has.
         metrics: whether `/metrics` is answered.
@@ -118,6 +120,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 7234
+    ports: int = 1
     grpc_port: int | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -129,6 +132,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     broker: str | None = None
     workers: bool = True
     cron: bool = True
+    adopts: bool = True
     grace_s: float = 10.0
     lease_s: float = 30.0
     metrics: bool = True
@@ -177,7 +181,7 @@ class ServerHost:
         self.access = AccessRules()
         self._namespaces: list[NamespaceEntry] = []
         self._metrics = RunMetrics() if settings.metrics else None
-        self._socket = _listen(settings.host, settings.port)
+        self._socket = _listen_at_one_of(settings.host, range(settings.port, settings.port + settings.ports))
         self._grpc: GrpcPort | None = None
         if settings.grpc_port is not None:
             self._grpc = GrpcPort(_listen(settings.host, settings.grpc_port), _tls_of(settings))
@@ -278,6 +282,7 @@ class ServerHost:
             root=self._workspaces_root(),
             tend=self._tend,
             recovered=self._recovered,
+            adopts=self._settings.adopts,
         )
         await self.ownership.begin()
         self._workers = KnownWorkers(self._store, self.broker, self.engine.declare)
@@ -294,16 +299,16 @@ class ServerHost:
         self.spill = Spill(
             self.broker,
             self.relays,
-            lambda: self.ownership.servers,
+            lambda: self.ownership.peers,
             lambda row: PeerTransport(row, self.peer_token),
             me=self.ownership.row,
             clock=self.broker.clock,
         )
-        self._forwarding = Forwarding(lambda: self.ownership.servers, self._owner)
+        self._forwarding = Forwarding(lambda: self.ownership.peers, self._owner)
         self._fleet = WholeFleet(
             PeerAnswers(self.broker, self.ownership.row.name, self._metrics),
             owner=self.ownership.row.owner,
-            servers=lambda: self.ownership.servers,
+            servers=lambda: self.ownership.peers,
             connect=lambda row: PeerTransport(row, self.peer_token),
             directory=StoreDirectory(self._store),
             drives=self._drives,
@@ -564,6 +569,14 @@ def _provider(settings: OidcSettings) -> OidcProvider:
     from aether_protocol.server.oidc.provider import OidcProvider  # here: few servers have one
 
     return OidcProvider(settings)
+
+
+def _listen_at_one_of(host: str, ports: Sequence[int]) -> socket.socket:
+    """Bind the first of these ports that is free. Raises PortError of the last one."""
+    for port in ports[:-1]:
+        with contextlib.suppress(PortError):
+            return _listen(host, port)
+    return _listen(host, ports[-1])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,9 @@ Four times a second it looks which servers there are and how many runs each has.
 to its share of all and a tenth more, and releases what is above that (`engine.shares`); alone it takes all. A server that died
 is in no row any more, so that its runs are free: they are claimed at once. A run that the store counts as this server's and
 that is not driven here (the answer to its claim was lost, or what was to release it failed) is claimed once more.
+
+A server that does not adopt drives what begins at it and no more: it is not among the servers of the store, so that no share is
+left to it, and what it asks of runs that others drive goes through the store.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class RunOwnership:
         tend: called with each look, before runs are claimed.
         recovered: called with each run that was.
         clock: the time between looks; it must never jump. That of this machine unless given.
+        adopts: whether it takes runs that no engine drives.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class RunOwnership:
         tend: Callable[[], Awaitable[None]],
         recovered: Callable[[str], None],
         clock: Clock | None = None,
+        adopts: bool = True,
     ) -> None:
         self.row = row
+        self._adopts = adopts
         self.servers: Sequence[ServerRow] = ()  # that live, as of the last look; this one among them
         self._store = store
         self._engine = engine
@@ -78,8 +84,14 @@ class RunOwnership:
 
     async def begin(self) -> None:
         """Let others know that this server is there. Raises PortError."""
-        await self._renew()
+        if self._adopts:
+            await self._renew()
         self.servers = await self._store.servers.list()
+
+    @property
+    def peers(self) -> Sequence[ServerRow]:
+        """The servers that share the runs: they know each other, and may ask each other."""
+        return self.servers if self._adopts else ()
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Look, again and again, until `stopping` is set."""
@@ -108,15 +120,20 @@ class RunOwnership:
     async def leave(self) -> None:
         """Release what no attempt of is being carried out, again and again, until this is cancelled: the others claim it while
         the tasks of this server end. Where there are none it stays, for the next one."""
+        if not self._adopts:
+            return
         self.row = replace(self.row, stopping=True)
         with contextlib.suppress(PortError, BusyError):
             await self._put()
-        while len(self.servers) > 1:
+        while len(self.peers) > 1:
             self._engine.driven.leave()
             await asyncio.sleep(LEAVE_S)
 
     async def _limit(self) -> int | None:
         """How many free runs may be claimed now; None: all. What is above the share is released."""
+        if not self._adopts:
+            self.servers = await self._store.servers.list()
+            return 0
         await self._renew()
         before = {one.owner for one in self.servers if not one.stopping}
         self.servers = await self._store.servers.list()

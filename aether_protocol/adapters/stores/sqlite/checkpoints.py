@@ -45,7 +45,7 @@ class Checkpoints:
         return self._take(fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def end(self, *, move: bool) -> None:
-        """After that commit: move the log, as far as readers let it, and let the lock go. `move` is false where the commit
+        """After that commit: move the log, as far as readers let it, and release the lock. `move` is false where the commit
         failed or held nothing; what cannot be moved now is kept in the log, and moved later."""
         try:
             if move:
@@ -53,7 +53,7 @@ class Checkpoints:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
-            self.let_go()
+            self.release()
 
     async def wait(self) -> None:
         """Take the lock, once it is free."""
@@ -72,13 +72,13 @@ class Checkpoints:
             pass
         return True
 
-    def let_go(self) -> None:
-        """Let others do check-points."""
+    def release(self) -> None:
+        """Allow check-points of others."""
         with contextlib.suppress(OSError):  # as above
             fcntl.flock(self._handle, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -313,7 +313,7 @@ class Database:
             await self.exclusively("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             if self.checkpoints is not None:
-                self.checkpoints.let_go()
+                self.checkpoints.release()
 
     def close(self) -> None:
         with self._translated():
