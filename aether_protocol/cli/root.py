@@ -36,6 +36,7 @@ SECTIONS = {
         "cron": ("schedules", "Run workflows on schedules."),
     },
     "On many machines": {
+        "ui": ("server.ui", "Show the runs of this folder in a browser."),
         "serve": ("server.serve", "Keep runs and schedules for others, over HTTP."),
         "token": ("server.token", "Make, list and revoke tokens of a server."),
         "namespace": ("server.namespace", "Declare namespaces, which keep tenants apart."),

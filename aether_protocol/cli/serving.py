@@ -1,4 +1,4 @@
-"""The process of `aether serve`: signals, the journal, and its end.
+"""The process of `aether serve` and `aether ui`: signals, the journal, and its end.
 
 Law: as in `cli.hosting`: the first signal lets nothing more be begun, the second ends the process at once; runs are left as
 they are in the store, and the next server recovers them.
@@ -7,8 +7,11 @@ they are in the store, and the next server recovers them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from aether_protocol.cli.configured import configuration, debugs
 from aether_protocol.cli.exits import FINE
@@ -16,11 +19,10 @@ from aether_protocol.cli.options import HostingOptions
 from aether_protocol.cli.process import freeze, leave, log_to
 from aether_protocol.cli.render.journal import (
     Journal,
+    JournalEntry,
     JournalHandler,
     entries_left_out,
     entry_of,
-    served_entry,
-    serving_entry,
     stopping_entry,
 )
 from aether_protocol.cli.terminal import messages
@@ -30,7 +32,7 @@ from aether_protocol.service.run_host import HostEvent
 
 if TYPE_CHECKING:
     from aether_protocol.ports.store import Store
-    from aether_protocol.server.host import HostSettings
+    from aether_protocol.server.host import HostSettings, ServerHost
     from aether_protocol.server.oidc.provider import OidcSettings
 
 _EXTRA = ("litestar", "uvicorn", "httpx2")
@@ -65,17 +67,31 @@ def oidc_settings() -> OidcSettings | None:
     )
 
 
-def serve(hosting: HostingOptions, settings: HostSettings, *, tier: str | None) -> None:
+class Manner(Struct, frozen=True, kw_only=True):
+    """How a command reports its server.
+
+    Args:
+        started: makes the entry that says where it answers.
+        ended: makes the last entry, of the ids of the runs that are left open.
+        ready: called with the address once it answers.
+    """
+
+    started: Callable[[ServerHost], JournalEntry]  # type: ignore[name-defined,unused-ignore]
+    ended: Callable[[Sequence[str]], JournalEntry]
+    ready: Callable[[str], None] = lambda url: None
+
+
+def serve(hosting: HostingOptions, settings: HostSettings, manner: Manner, *, tier: str | None = None) -> None:
     """Serve until a signal comes. Raises AetherError where the server cannot begin."""
     from aether_protocol.assembly import open_store
 
     store = open_store(hosting.store, durability=hosting.durability, tier=tier)
     freeze()
     with apart(entries_left_out if hosting.output == "events" else None):
-        asyncio.run(_serve(hosting, settings, store))
+        asyncio.run(_serve(hosting, settings, manner, store))
 
 
-async def _serve(hosting: HostingOptions, settings: HostSettings, store: Store) -> None:
+async def _serve(hosting: HostingOptions, settings: HostSettings, manner: Manner, store: Store) -> None:
     from aether_protocol.cli.schedules import store_option_text
     from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock
@@ -98,27 +114,22 @@ async def _serve(hosting: HostingOptions, settings: HostSettings, store: Store) 
         journal.tell(entry_of(event, more))
 
     with interrupts(interrupted):
+        left: Sequence[str] = ()
         host = ServerHost(store, settings, report)
         await host.open()
         try:
             if host.access.is_off:
                 messages.note(OFF_NOTE)
-            started = serving_entry(
-                host.url,
-                hosting.store,
-                local=settings.workers,
-                cron=settings.cron,
-                grpc_url=host.grpc_url,
-                has_grpc=host.has_grpc,
-            )
-            journal.tell(started)
+            journal.tell(manner.started(host))
             serving = asyncio.ensure_future(host.serve(leaving))
+            manner.ready(host.url)
             waiting = asyncio.ensure_future(leaving.wait())
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if leaving.is_set():
                 journal.tell(stopping_entry(settings.grace_s if settings.workers else 0))
             await serving
+            left = host.open_runs
         finally:
             await host.close()
-        journal.tell(served_entry())
+        journal.tell(manner.ended(left))

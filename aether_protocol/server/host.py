@@ -213,6 +213,12 @@ class ServerHost:
         """Whether that port speaks gRPC, which needs the extra `[grpc]`, and not HTTP alone."""
         return self._grpc is not None and self._grpc.has_grpc
 
+    @property
+    def open_runs(self) -> list[str]:
+        """The runs that it drives, by id."""
+        driven = self.engine.driven
+        return [run_id for run_id in driven.ids if not driven.get(run_id).over]
+
     def _url(self, at: socket.socket, host: str = "") -> str:
         host, port = host or self._settings.host, at.getsockname()[1]
         scheme = "http" if self._settings.tls_cert is None else "https"

@@ -22,16 +22,18 @@ PATIENCE_S = 60
 class Served:
     """A server that is there. `process` has its journal on standard error."""
 
+    words = ("serve", "serving ")  # the command, and with what it says where it answers
+
     def __init__(self, folder: Path, *options: str, port: int = 0, db: str = "runs.db", **env: str) -> None:
         self.folder = folder
-        stored = ["--db", str(folder / db)] if db else []
-        command = [*AETHER, "serve", *stored, "--http-port", str(port), *options]
+        stored = ["--store", f"sqlite:{folder / db}"] if db else []
+        command = [*AETHER, self.words[0], *stored, "--http-port", str(port), *options]
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )
         try:
-            self.said = read_until(self.process.stderr, "serving ")
+            self.said = read_until(self.process.stderr, self.words[1])
         except AssertionError:
             self.process.communicate()
             raise

@@ -253,6 +253,23 @@ def served_entry() -> JournalEntry:
     return JournalEntry("ServerEnded", "the server ends; open runs are left for the next one")
 
 
+def pages_entry(url: str, store: str) -> JournalEntry:
+    """The pages of a store are there."""
+    store = without_password(store)
+    text = f"the pages of {store} are at {url} (Ctrl-C ends them)"
+    return JournalEntry("PagesStarted", text, {"url": url, "store": store})
+
+
+def pages_ended_entry(left: Sequence[str], more: str) -> JournalEntry:
+    """The last entry of the pages of a store; `left` are runs that began there, `more` what a command needs to find them."""
+    text = "the pages end"
+    if left:
+        text += f"; {counted(len(left), 'run')} that began here stopped with them: aether resume {left[0]}{more}"
+    if len(left) > 1:
+        text += f" (also {', '.join(left[1:5])}{', ...' if len(left) > 5 else ''})"
+    return JournalEntry("PagesEnded", text, {"leftRunIds": list(left)})
+
+
 def entries_left_out(count: int) -> str:
     """In place of entries that were not read in time; as a line of JSON."""
     return json.dumps({"kind": "EntriesLeftOut", "count": count}, separators=(",", ":"))

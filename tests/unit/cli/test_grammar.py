@@ -78,6 +78,7 @@ FORMS = {
     "namespace ls": LISTED,
     "namespace rm": LISTED,
     "audit": LISTED,
+    "ui": HOSTS,
     "serve": HOSTS,
     "server ls": LISTED,
     "worker ls": LISTED,

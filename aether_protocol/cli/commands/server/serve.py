@@ -12,11 +12,12 @@ from aether_protocol.cli.command import command_with, option
 from aether_protocol.cli.configured import configured, note_flag
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import HostingOptions, LibraryOption
+from aether_protocol.cli.render.journal import JournalEntry, served_entry, serving_entry
 from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneOf, WrongUsageError
 from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from aether_protocol.server.host import HostSettings
+    from aether_protocol.server.host import HostSettings, ServerHost
 
 EPILOG = """\b
 Examples:
@@ -163,12 +164,20 @@ def command(options: ServeOptions) -> int:
 
     Without a token it answers this machine alone.
     """
-    from aether_protocol.cli.serving import require_server, serve
+    from aether_protocol.cli.serving import Manner, require_server, serve
 
     _check(options)
     require_server("aether serve")
-    serve(options.hosting, _settings(options), tier=None if options.persistence == "memory" else options.persistence)
+    settings = _settings(options)
+    manner = Manner(started=lambda host: _started(options.hosting.store, settings, host), ended=lambda left: served_entry())
+    serve(options.hosting, settings, manner, tier=None if options.persistence == "memory" else options.persistence)
     return FINE
+
+
+def _started(store: str, settings: HostSettings, host: ServerHost) -> JournalEntry:
+    return serving_entry(
+        host.url, store, local=settings.workers, cron=settings.cron, grpc_url=host.grpc_url, has_grpc=host.has_grpc
+    )
 
 
 def _check(options: ServeOptions) -> None:
