@@ -32,7 +32,8 @@ from aether_protocol.service.run_host import HostEvent
 
 if TYPE_CHECKING:
     from aether_protocol.ports.store import Store
-    from aether_protocol.server.host import HostSettings, ServerHost
+    from aether_protocol.server.hosting.host import ServerHost
+    from aether_protocol.server.hosting.settings import HostSettings
     from aether_protocol.server.oidc.provider import OidcSettings
 
 _EXTRA = ("litestar", "uvicorn", "httpx2")
@@ -96,7 +97,7 @@ async def _serve(hosting: HostingOptions, settings: HostSettings, manner: Manner
     from aether_protocol.cli.terminal.prompt import interrupts
     from aether_protocol.engine.clock import WallClock
     from aether_protocol.server.gate import OFF_NOTE
-    from aether_protocol.server.host import ServerHost
+    from aether_protocol.server.hosting.host import ServerHost
 
     now = WallClock().now
     leaving = asyncio.Event()
@@ -129,7 +130,7 @@ async def _serve(hosting: HostingOptions, settings: HostSettings, manner: Manner
             if leaving.is_set():
                 journal.tell(stopping_entry(settings.grace_s if settings.workers else 0))
             await serving
-            left = host.open_runs
+            left = host.engine.driven.open_ids
         finally:
             await host.close()
         journal.tell(manner.ended(left))

@@ -67,6 +67,11 @@ class DrivenRuns:
         return list(self._loop.runs)
 
     @property
+    def open_ids(self) -> list[str]:
+        """The runs that are driven here: those that have not ended, oldest first."""
+        return [run_id for run_id, run in self._loop.runs.items() if not run.over]
+
+    @property
     def count(self) -> int:
         """How many runs are driven here: those that have not ended."""
         return sum(not run.over for run in self._loop.runs.values())

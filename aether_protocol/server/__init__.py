@@ -11,12 +11,12 @@ for the caller's namespaces only (`service.access`).
 `parts` says what a server is made of; `access` has what routes can demand of callers, and gives each request the client of
 its caller; `app.make_app` puts routes and parts together. All of it needs the extra `[server]` (Litestar, uvicorn).
 
-`host` runs a server as a whole: engine, schedules, the embedded worker and HTTP, from the first request to the last
-(`aether serve`). `asgi(engine)` is for programs that have an engine and an ASGI server of their own.
+`hosting.host` runs a server as a whole: engine, schedules, the embedded worker and HTTP, from the first request to the last
+(`aether serve`, `aether ui`). `asgi(engine)` is for programs that have an engine and an ASGI server of their own.
 
 Modules by role:
 
-    put together     app, parts, host, reports, known_workers
+    put together     app, parts, hosting
     who may ask      gate, access, login, oidc, bounds
     routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
     routes to watch  monitoring

@@ -12,7 +12,7 @@ from aether_protocol.adapters.artifacts.transfers import ArtifactTransfers
 from aether_protocol.adapters.brokers.workers import WorkerBroker
 from aether_protocol.ports.store import ServerStore
 from aether_protocol.server.gate import AccessRules
-from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.server.hosting.known_workers import KnownWorkers
 from aether_protocol.service.access.administration import AccessAdministration
 from aether_protocol.service.access.audit import AuditTrail
 from aether_protocol.service.access.caller import Caller

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aether_protocol.server.host import BEATS
+from aether_protocol.server.hosting.host import BEATS
 from tests.e2e.servers import Served, grpc_url, lines_in, served, wait_for, working
 from tests.postgres import database_url
 

@@ -242,7 +242,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "artifacts by digest",
         "a server gives its broker no place to look for them",
-        "server/host.py",
+        "server/hosting/host.py",
         "            artifacts=artifacts,\n            settings=",
         "            settings=",
         tests="tests/unit/server/test_host.py",

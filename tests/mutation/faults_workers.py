@@ -140,7 +140,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "RT-151",
         "what a worker declares is known in all namespaces",
-        "server/known_workers.py",
+        "server/hosting/known_workers.py",
         "(None,) if known.namespaces is None else known.namespaces",
         "(None,)",
         tests=TYPE_TESTS,
@@ -156,7 +156,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "RT-151",
         "what workers of a namespace declare hides what those for all namespaces do",
-        "server/known_workers.py",
+        "server/hosting/known_workers.py",
         "for name in types.keys() & everywhere.keys():",
         "for name in ():",
         tests=TYPE_TESTS,

@@ -33,6 +33,8 @@ from aether_protocol.cli.render.journal import (
     left_entry,
     left_out_entry,
     lost_entry,
+    pages_ended_entry,
+    pages_entry,
     recovered_entry,
     served_entry,
     serving_entry,
@@ -336,6 +338,7 @@ def test_the_page_of_events_has_every_kind_with_its_fields() -> None:
     made += [applied_entry(["created Workflow default/flow"])]
     served = serving_entry("http://127.0.0.1:1", "memory", local=True, cron=True, grpc_url="http://127.0.0.1:2")
     made += [served, stopping_entry(1), served_entry()]
+    made += [pages_entry("http://127.0.0.1:1", "memory"), pages_ended_entry(["r"], "")]
     made += [began_entry("memory", [stored()]), leaving_entry(["r"], 1), left_entry(["r"])]
     source = Path(journal.__file__).read_text("utf-8")
     kinds = {*journal.KINDS.values(), *re.findall(r'JournalEntry\(\s*"(\w+)"', source)}

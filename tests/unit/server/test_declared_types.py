@@ -18,7 +18,7 @@ from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_schema import config_schema
 from aether_protocol.plan.executors import DeclaredTypes, types_within
 from aether_protocol.ports.worker import ExecutorOffer, Hello
-from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.server.hosting.known_workers import KnownWorkers
 from aether_protocol.testing.clock import ManualClock
 from aether_protocol.testing.contracts.broker import work
 

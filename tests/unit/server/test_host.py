@@ -18,7 +18,9 @@ from aether_protocol.assembly.stores import open_store
 from aether_protocol.ports.wire import TaskResult
 from aether_protocol.ports.wire_json import decode_assignment, encode_result
 from aether_protocol.ports.worker import ExecutorOffer, Hello, Poll, ResultReport, WorkReport
-from aether_protocol.server.host import HostSettings, ServerHost, _listen
+from aether_protocol.server.hosting.host import ServerHost
+from aether_protocol.server.hosting.listening import listen
+from aether_protocol.server.hosting.settings import HostSettings
 from aether_protocol.service import client_of
 from aether_protocol.views.report import Report
 from tests.documents import submitted
@@ -139,7 +141,7 @@ def test_the_end_of_an_answer_does_not_wait_for_an_acknowledgement() -> None:
             at_once.set_result(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listening = _listen("127.0.0.1", 0)
+        listening = listen("127.0.0.1", 0)
         async with await asyncio.start_server(accept, sock=listening):
             _, writer = await asyncio.open_connection(*listening.getsockname())
             assert await at_once

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from aether_protocol import Engine
 from aether_protocol.engine import leases, releases
 from aether_protocol.ports.store.schedules import FireRecord
-from aether_protocol.server.host import ServerHost
+from aether_protocol.server.hosting.host import ServerHost
 from aether_protocol.service import client_of
 from aether_protocol.service.documents.texts import DocumentText
 from tests.documents import submitted

@@ -27,7 +27,7 @@ from aether_protocol.ports.worker import (
     WorkReport,
 )
 from aether_protocol.server.app import make_app
-from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.server.hosting.known_workers import KnownWorkers
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.service import client_of, connect
 from aether_protocol.service.local import LocalClient

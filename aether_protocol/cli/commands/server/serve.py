@@ -17,7 +17,8 @@ from aether_protocol.cli.value_types import FILE, FOLDER, Location, Number, OneO
 from aether_protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from aether_protocol.server.host import HostSettings, ServerHost
+    from aether_protocol.server.hosting.host import ServerHost
+    from aether_protocol.server.hosting.settings import HostSettings
 
 EPILOG = """\b
 Examples:
@@ -194,7 +195,7 @@ def _settings(options: ServeOptions) -> HostSettings:
     broker = None if options.hosting.broker == LOCAL else options.hosting.broker
     from aether_protocol.cli.configured import configuration
     from aether_protocol.cli.serving import oidc_settings
-    from aether_protocol.server.host import HostSettings
+    from aether_protocol.server.hosting.settings import HostSettings
 
     settings = HostSettings(
         host=options.host,

@@ -1,4 +1,4 @@
-"""`aether ui`: the dashboard on the store of this folder, for whoever sits here."""
+"""`aether ui`: the dashboard on the store of this folder, for who sits here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aether_protocol.cli.terminal import messages
 from aether_protocol.cli.value_types import Number
 
 if TYPE_CHECKING:
-    from aether_protocol.server.host import ServerHost
+    from aether_protocol.server.hosting.host import ServerHost
 
 EPILOG = """\b
 Examples:
@@ -77,7 +77,7 @@ def command(options: UiOptions) -> int:
     from aether_protocol.cli.serving import Manner, require_server, serve
 
     require_server("aether ui")
-    from aether_protocol.server.host import HostSettings
+    from aether_protocol.server.hosting.settings import HostSettings
 
     hosting = options.hosting
     broker = None if hosting.broker == LOCAL else hosting.broker

@@ -14,15 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-import ssl
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from msgspec import Struct
 from msgspec.structs import replace
 
 from aether_protocol import __version__
@@ -40,7 +36,7 @@ from aether_protocol.assembly.parts import broker_part
 from aether_protocol.assembly.stores import begin_term, workspaces_root
 from aether_protocol.engine.clock import SystemClock, WallClock
 from aether_protocol.engine.schedule_runner import ScheduleRunner
-from aether_protocol.errors import BusyError, PortError, UsageError
+from aether_protocol.errors import BusyError, PortError
 from aether_protocol.execution.workspace import Workspaces
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.artifacts import ArtifactRepository
@@ -48,10 +44,12 @@ from aether_protocol.ports.broker import Broker, BrokerParts
 from aether_protocol.ports.store import NamespaceEntry, ServerRow, ServerTerm, Store
 from aether_protocol.ports.worker import PROTOCOL_VERSION
 from aether_protocol.server.app import make_app
-from aether_protocol.server.bounds import http_protocol
 from aether_protocol.server.gate import AccessRules, make_rules
 from aether_protocol.server.grpc.port import GrpcPort
-from aether_protocol.server.known_workers import KnownWorkers
+from aether_protocol.server.hosting.known_workers import KnownWorkers
+from aether_protocol.server.hosting.listening import HttpServer, http_config, listen, listen_at_one_of, tls_of
+from aether_protocol.server.hosting.reports import RunReports
+from aether_protocol.server.hosting.settings import HostSettings
 from aether_protocol.server.metrics import ServerMetrics
 from aether_protocol.server.parts import ServerParts
 from aether_protocol.server.relay.forwarding import Forwarding
@@ -61,7 +59,6 @@ from aether_protocol.server.relay.relays import Relays, StoreDirectory
 from aether_protocol.server.relay.spill import Spill
 from aether_protocol.server.relay.whereabouts import Whereabouts
 from aether_protocol.server.relay.whole_fleet import WholeFleet
-from aether_protocol.server.reports import RunReports
 from aether_protocol.server.sharing.ownership import RunOwnership
 from aether_protocol.server.sse import end_streams
 from aether_protocol.service import client_of
@@ -80,7 +77,6 @@ from aether_protocol.worker.process import shared_rooms
 from aether_protocol.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from aether_protocol.assembly.configuration import Configuration
     from aether_protocol.server.oidc.provider import OidcProvider, OidcSettings
 
 STREAMS_S: Final = 2  # how long open connections may take to end
@@ -88,77 +84,6 @@ _EVERYWHERE: Final = ("0.0.0.0", "::", "")
 BEATS: Final = 10  # of a worker in a lease
 
 _log = logging.getLogger("aether_protocol")
-
-
-class HostSettings(Struct, frozen=True, kw_only=True):
-    """How a server is run.
-
-    Args:
-        host, port: where it listens; port 0 is a free one.
-        ports: how many ports are tried, from `port` on: the first one that is free is taken.
-        grpc_port: a port that speaks gRPC and HTTP, 0 a free one; None: there is none.
-        tls_cert, tls_key: files of a certificate and its key; with them it speaks TLS alone.
-        public_url: under which address others reach it.
-        advertise: under which address the other servers of its store reach it; by default that at which it listens.
-        cors: origins whose web pages may use it.
-        token: makes its bearer an admin; None: authentication is off unless the store has tokens.
-        slots: what the embedded worker offers; `tasks` is the number of processors unless given.
-        broker: the URL of the engine that carries attempts out, in place of workers that call in; None: these.
-        workers: whether there is an embedded worker.
-        cron: whether the schedules of the store are served.
-        adopts: whether runs that no engine drives are taken; without, only those are driven that begin here.
-        grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
-        lease_s: how long a worker that gives no sign of life keeps what it has.
-        metrics: whether `/metrics` is answered.
-        metrics_port: a port of its own for it, 0 a free one; None: that of HTTP.
-        documents: a folder whose documents are applied, and followed.
-        modules: whose `executors` and `functions` the embedded worker has besides the installed ones.
-        oidc: where people log in; None: with tokens alone.
-        hidden: variables of its environment that programs of the embedded worker do not get.
-        secrets, workspaces, library: as for `Engine`; of what is left out the configuration counts.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 7234
-    ports: int = 1
-    grpc_port: int | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
-    public_url: str | None = None
-    advertise: str | None = None
-    cors: Sequence[str] = ()
-    token: str | None = None
-    slots: dict[str, int] = {}
-    broker: str | None = None
-    workers: bool = True
-    cron: bool = True
-    adopts: bool = True
-    grace_s: float = 10.0
-    lease_s: float = 30.0
-    metrics: bool = True
-    metrics_port: int | None = None
-    secrets: Sequence[str] = ()
-    workspaces: str | None = None
-    library: Sequence[str] = ()
-    documents: str | None = None
-    modules: Sequence[str] = ()
-    hidden: Sequence[str] = ()
-    oidc: OidcSettings | None = None  # type: ignore[name-defined,unused-ignore]
-    configuration: Configuration | None = None  # type: ignore[name-defined,unused-ignore]
-
-    def check(self) -> None:
-        """Raise UsageError for what cannot be."""
-        if self.workers and self.broker is not None:
-            raise UsageError("a server that gives its tasks to another engine has no worker of its own", hint="--no-workers")
-        if self.documents is not None and not os.path.isdir(self.documents):
-            hint = "--documents, or `documents` in [server] of aether.toml, names a folder with documents"
-            raise UsageError(f"there is no folder {self.documents!r}", hint=hint)
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError("a certificate needs its key, and a key its certificate", hint="give --tls-cert and --tls-key")
-        _tls_of(self)
-        if self.modules and not self.workers:
-            hint = "give --import to the workers: 'aether worker --import MODULE'"
-            raise UsageError("a server without a worker of its own imports no modules", hint=hint)
 
 
 class ServerHost:
@@ -181,15 +106,15 @@ class ServerHost:
         self.access = AccessRules()
         self._namespaces: list[NamespaceEntry] = []
         self._metrics = RunMetrics() if settings.metrics else None
-        self._socket = _listen_at_one_of(settings.host, range(settings.port, settings.port + settings.ports))
+        self._socket = listen_at_one_of(settings.host, range(settings.port, settings.port + settings.ports))
         self._grpc: GrpcPort | None = None
         if settings.grpc_port is not None:
-            self._grpc = GrpcPort(_listen(settings.host, settings.grpc_port), _tls_of(settings))
+            self._grpc = GrpcPort(listen(settings.host, settings.grpc_port), tls_of(settings.tls_cert, settings.tls_key))
         self._metrics_socket: socket.socket | None = None
-        self._metrics_http: _HttpServer | None = None
+        self._metrics_http: HttpServer | None = None
         self._metrics_serving: asyncio.Task[None] | None = None
         if self._metrics is not None and settings.metrics_port is not None:
-            self._metrics_socket = _listen(settings.host, settings.metrics_port)
+            self._metrics_socket = listen(settings.host, settings.metrics_port)
         self._rooms = contextlib.AsyncExitStack()  # of the embedded worker, where the store has no place
         self._stopping = asyncio.Event()
         self._owner = this_process(serves=True)
@@ -212,12 +137,6 @@ class ServerHost:
     def has_grpc(self) -> bool:
         """Whether that port speaks gRPC, which needs the extra `[grpc]`, and not HTTP alone."""
         return self._grpc is not None and self._grpc.has_grpc
-
-    @property
-    def open_runs(self) -> list[str]:
-        """The runs that it drives, by id."""
-        driven = self.engine.driven
-        return [run_id for run_id in driven.ids if not driven.get(run_id).over]
 
     def _url(self, at: socket.socket, host: str = "") -> str:
         host, port = host or self._settings.host, at.getsockname()[1]
@@ -266,7 +185,7 @@ class ServerHost:
         await self._join()
         if self._metrics is not None:
             self._metrics.watch(self.engine)
-        self._http = _HttpServer(self._http_config())
+        self._http = HttpServer(self._http_config())
         self._serving = asyncio.create_task(self._http.serve(sockets=[self._socket]), name="aether-http")
         if self._grpc is not None:
             try:
@@ -377,11 +296,11 @@ class ServerHost:
             shows_metrics=self._metrics_socket is None,
         )
         self._app = make_app(parts)
-        return _uvicorn_config(self._app, settings, timeout_graceful_shutdown=STREAMS_S)
+        return http_config(self._app, settings.tls_cert, settings.tls_key, timeout_graceful_shutdown=STREAMS_S)
 
     def _serve_metrics(self, at: socket.socket, parts: ServerParts) -> None:
         """Answer `/metrics` on a port of its own."""
-        self._metrics_http = _HttpServer(_uvicorn_config(make_app(parts), self._settings))
+        self._metrics_http = HttpServer(http_config(make_app(parts), self._settings.tls_cert, self._settings.tls_key))
         self._metrics_serving = asyncio.create_task(self._metrics_http.serve(sockets=[at]), name="aether-metrics")
 
     async def serve(self, leaving: asyncio.Event) -> None:
@@ -530,74 +449,7 @@ def _reached_at(host: str) -> str:
     return socket.gethostname() if host in _EVERYWHERE else host
 
 
-def _tls_of(settings: HostSettings) -> ssl.SSLContext | None:
-    """The TLS of a port. Raises UsageError where the files are not a certificate and its key."""
-    cert, key = settings.tls_cert, settings.tls_key
-    if cert is None or key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key, password=lambda: "")  # or the system would ask at the terminal
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise UsageError(f"{key!r} is not the key of the certificate {cert!r}") from None
-        hint = "both are PEM files, the key without a passphrase"
-        raise UsageError(f"{cert!r} and {key!r} cannot be used as a certificate and its key", hint=hint) from None
-    except OSError as error:
-        raise UsageError(f"{cert!r} or {key!r} cannot be read: {error.strerror}") from None
-    return context
-
-
-def _uvicorn_config(app: Any, settings: HostSettings, **more: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="error",  # a warning for each request that is none would fill the log of a server that strangers reach
-        access_log=False,
-        server_header=False,
-        http=http_protocol(),
-        ws="none",
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-        **more,
-    )
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn without signal handlers: the command has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _provider(settings: OidcSettings) -> OidcProvider:
     from aether_protocol.server.oidc.provider import OidcProvider  # here: few servers have one
 
     return OidcProvider(settings)
-
-
-def _listen_at_one_of(host: str, ports: Sequence[int]) -> socket.socket:
-    """Bind the first of these ports that is free. Raises PortError of the last one."""
-    for port in ports[:-1]:
-        with contextlib.suppress(PortError):
-            return _listen(host, port)
-    return _listen(host, ports[-1])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind the address. Raises PortError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Its protocol is named, or asyncio leaves TCP_NODELAY off: the end of each answer would wait 40 ms for an acknowledgement.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-        made.listen(2048)  # who connects before the application is there waits for it
-    except OSError as error:
-        made.close()
-        reason = (error.strerror or str(error)).lower()
-        hint = "another server may run there; --http-port 0 takes a free one" if port else None
-        raise PortError(f"cannot listen on {host} port {port}: {reason}", hint=hint) from error
-    made.setblocking(False)
-    return made
