@@ -109,6 +109,7 @@ def servers_scenario(seed: int) -> FleetScenario:
     servers = rng.choice([2, 2, 3])
     able = [MachineOffer(f"able-{number}", {"tasks": 2, "cpu": 2000, "gpu": 1}, {"zone": "a"}) for number in range(servers)]
     machines = (*able, *_machines(rng, namespaces)[1:])
+    beat_s = rng.choice([3.0, 6.0, 9.0])
     rng = random.Random(f"faults of servers {seed}")
     return FleetScenario(
         seed=seed,
@@ -118,6 +119,7 @@ def servers_scenario(seed: int) -> FleetScenario:
         timed=timed,
         strength=rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]),
         sqlite=rng.random() < 0.2,
+        beat_s=beat_s,
         thorough=rng.random() < 0.1,
         servers=servers,
     )

@@ -14,7 +14,7 @@ from aether_protocol.fleet import events as e
 from aether_protocol.fleet.invariants import check
 from aether_protocol.fleet.sessions import WorkerSession
 from aether_protocol.fleet.state import FleetState
-from aether_protocol.fleet.work import Work
+from aether_protocol.fleet.work import Work, WorkerDelivery
 from aether_protocol.plan.placement import parse_selector
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.testing.simulation.fleet.laws import (
@@ -56,7 +56,7 @@ class ServerLaws:
         for command in commands:
             if isinstance(command, c.Assign):
                 self._shared.counts["assignments"] += 1
-                self._assigned(command, state)
+                self._assigned(event, command, state)
             elif isinstance(command, c.Stop):
                 self._stops.setdefault(command.number, self._shared.clock.now())
             elif isinstance(command, c.ReportLost):
@@ -79,12 +79,13 @@ class ServerLaws:
             calm = machine is not None and machine.trouble_until < self._shared.clock.now()  # else its lease may have been over
             self._shared.demand(not calm, DRAINED, f"{command.ref} of {worker} was undone")
 
-    def _assigned(self, command: c.Assign, state: FleetState) -> None:
+    def _assigned(self, event: e.Event, command: c.Assign, state: FleetState) -> None:
         work, session = command.work, state.sessions[command.session]
+        group = event.namespaces if isinstance(event, e.Taken) else session.group
         self._passed.pop((work.namespace, work.priority), None)
         passed: set[str] = set()
         for other in state.waiting.queued.values():
-            if other.namespace in state.waiting.full or (session.group is not None and other.namespace not in session.group):
+            if other.namespace in state.waiting.full or (group is not None and other.namespace not in group):
                 continue
             if other.need == work.need:
                 told = f"{other.ref} of {other.priority} waits, {work.ref} of {work.priority} was assigned"
@@ -117,9 +118,7 @@ class ServerLaws:
                 del self._stops[number]
             else:
                 told = f"{delivery.work.ref} was to stop {(now - since) / SECOND} s ago"
-                relayed = delivery.session in state.sessions and state.sessions[delivery.session].via
-                within = STOPS_WITHIN + (LEASE if relayed else 0)  # the session of a server lives for two leases
-                self._shared.demand(now - since <= within, STOPPED, told)
+                self._shared.demand(now - since <= STOPS_WITHIN + _longer(delivery, state), STOPPED, told)
         self._look_for_room(state, living, calm_since, now)
 
     def _look_for_room(self, state: FleetState, living: Sequence[SimMachine], calm_since: int, now: int) -> None:
@@ -150,8 +149,9 @@ class ServerLaws:
                 before = self._unheld.get(ref)
                 unheld[ref] = before if before is not None and before[0] == number else (number, now)
         self._unheld = unheld
-        for ref, (_, since) in unheld.items():
-            self._shared.demand(now - since <= 2 * LEASE + PATIENCE, UNHELD, f"{ref}, for {(now - since) / SECOND} s")
+        for ref, (number, since) in unheld.items():
+            within = 2 * LEASE + PATIENCE + _longer(state.deliveries.get(number), state)
+            self._shared.demand(now - since <= within, UNHELD, f"{ref}, for {(now - since) / SECOND} s")
 
     @staticmethod
     def _has_place(machine: SimMachine, work: Work, state: FleetState) -> bool:
@@ -169,6 +169,13 @@ class ServerLaws:
             used.update(one.slots)
         totals = {"cpu": 1 << 60, "memory": 1 << 60, **offer.slots}
         return all(used[kind] + amount <= totals.get(kind, 0) for kind, amount in need.slots)
+
+
+def _longer(delivery: WorkerDelivery | None, state: FleetState) -> int:
+    """How much longer the end of a delivery may remain unknown: the session of a server, which may have died before it saw the
+    end of a worker, lasts for two leases."""
+    session = None if delivery is None else state.sessions.get(delivery.session)
+    return LEASE if session is not None and session.via else 0
 
 
 def _takes(session: WorkerSession, work: Work) -> bool:

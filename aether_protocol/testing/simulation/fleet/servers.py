@@ -102,7 +102,8 @@ class ServersWorld(FleetWorld):
         """A server stops in order: its polls end, then its runs are released."""
         try:
             self.fleets[process].broker.pause()
-            await self._lives[process].close()
+            if process in self._lives:  # else it is about to begin
+                await self._lives[process].close()
             await self.fleets[process].broker.close()
             await process.bury()
         finally:
