@@ -9,7 +9,6 @@ store where the run may use secrets: only the engine knows what is to be masked 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -171,12 +170,12 @@ async def _answer(store: Store, clock: Clock, run_id: str, question: Question) -
             if clock.now() >= end + PATIENCE_US:
                 hint = "look at the run before you ask again: it may still be done"
                 raise BusyError(f"the engine of run {run_id!r} was asked and does not answer", hint=hint)
-            if deaf is None:
-                await clock.sleep(LOOK_S)
-            else:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(heard.wait(), LOOK_S)
-                heard.clear()
+            alarm = clock.call_at(clock.now() + round(LOOK_S * 1_000_000), heard.set)
+            try:
+                await heard.wait()
+            finally:
+                alarm.cancel()
+            heard.clear()
     except asyncio.CancelledError:
         await store.mailbox.withdraw(number)
         raise

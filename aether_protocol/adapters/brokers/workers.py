@@ -28,6 +28,7 @@ from aether_protocol.expressions.json_copy import clean
 from aether_protocol.fleet import commands as c
 from aether_protocol.fleet import events as e
 from aether_protocol.fleet.machine import Fleet, FleetSettings
+from aether_protocol.fleet.state import FleetState
 from aether_protocol.fleet.work import Need, Work, WorkerDelivery, work_of
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.broker import Holding, ResultSink
@@ -306,6 +307,9 @@ class WorkerBroker:
         if delivery is None and self.fleet.state.sessions[name].via:  # no fault of the attempt: it may drive the run no more
             raise SecretsAwayError("the server that was asked does not have this delivery")
         if delivery is None:
+            held = _at(self.fleet.state, name, self.tokens.read(request.token))
+            if held is not None and held.state == "stopping":
+                raise SecretsAwayError("this attempt is to stop")  # another server may count on it still: it ends with no Error
             raise UsageError("the delivery is not one of this session")
         relay = self.reports.relay(name, delivery.work.run_id)
         if relay is not None:
@@ -322,11 +326,8 @@ class WorkerBroker:
 
     def live(self, name: str, token: str) -> WorkerDelivery | None:
         """Return the delivery that a token names, where this session has it and its attempt may still run."""
-        holding = self.tokens.read(token)
-        delivery = self.fleet.state.deliveries.get(holding.number) if holding is not None else None
-        if delivery is None or delivery.session != name or delivery.state not in ("assigned", "running"):
-            return None
-        return delivery
+        delivery = _at(self.fleet.state, name, self.tokens.read(token))
+        return None if delivery is None or delivery.state not in ("assigned", "running") else delivery
 
     def leave(self, name: str) -> None:
         """End a session: its worker carries nothing out any more."""
@@ -435,6 +436,12 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
+
+
+def _at(state: FleetState, name: str, holding: e.Holding | None) -> WorkerDelivery | None:
+    """Return a delivery that a session has, whatever became of it."""
+    delivery = None if holding is None else state.deliveries.get(holding.number)
+    return delivery if delivery is not None and delivery.session == name else None
 
 
 def _work_item(tokens: Tokens, number: int, work: Work) -> WorkItem:

@@ -12,7 +12,7 @@ Modules by role:
 
     scenarios          world, schedules, document_generator, fleet
     what they share    base_world, loop, process, store, workers, local_broker, artifacts
-    faults             chaos
+    faults             chaos, hints
     judging            oracles
     playing            play, shrink, __main__
 """

@@ -58,6 +58,11 @@ KINDS: Final[Mapping[str, tuple[float, int]]] = {
     "link-cut-from-server": (0.006, 2),
     "link-cut": (0.006, 2),
     "peer-cut": (0.012, 3),  # between two servers
+    "hint-lost": (0.3, 100),  # of the store, asked for each that listens
+    "hint-late": (0.2, 100),
+    "bell-lost": (0.2, 100),  # that rings at another server when work waits
+    "offers-wiped": (0.02, 3),  # a server forgets what others offer
+    "link-wiped": (0.02, 3),  # a server forgets its link to another one, with all that is on its way
 }
 CRASHES: Final = ("crash-before-write", "crash-after-write", "crash-before-dispatch")
 _CHOICE: Final = "choice"

@@ -26,6 +26,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.testing.clock import ManualClock, SequentialIds, SkewedClock
 from aether_protocol.testing.gate import GatedStore
 from aether_protocol.testing.simulation.chaos import Chaos, fraction
+from aether_protocol.testing.simulation.hints import Hints
 from aether_protocol.testing.simulation.local_broker import broker_of
 from aether_protocol.testing.simulation.workers import SECOND, BrokerProcess, SimWorkers
 
@@ -40,6 +41,7 @@ _WRITES: Final = frozenset(
     | {"leases.unlock", "leases.broke", "upkeep.mend", "mailbox.post", "mailbox.answered", "mailbox.answer"}
     | {"servers.put", "mailbox.withdraw", "logs.write", "schedules.put", "schedules.remove", "schedules.decide"}
 )
+_HINTED: Final = frozenset({"mailbox.post", "mailbox.answered"})
 _LAST_WORDS: Final = frozenset(
     {"leases.release", "leases.unlock", "close", "logs.write", "mailbox.answered", "mailbox.withdraw"}
 )  # of one that closes
@@ -75,8 +77,8 @@ class ProcessOptions(Struct, frozen=True):
 
     `slots` of its broker (0: no limit; None: its workers are elsewhere), whether messages between engine and broker may get
     lost (`faulty`), the steps between two snapshots of a run, how long a run only waits before it is passivated (None: it stays
-    in memory), what makes its broker (`broker`, in place of the simulated ones), and its providers of secrets (None: those of
-    the workers).
+    in memory), what makes its broker (`broker`, in place of the simulated ones), its providers of secrets (None: those of the
+    workers), and the hints of its store.
     """
 
     slots: int | None = None
@@ -84,6 +86,7 @@ class ProcessOptions(Struct, frozen=True):
     snapshot_steps: int = 20
     passivate_after_s: float | None = None
     appends: int = 1
+    hints: Hints | None = None
     broker: Callable[[BrokerProcess], Broker] | None = None
     secrets: Sequence[SecretProvider] | None = None
 
@@ -103,6 +106,7 @@ class Process:
         self._world_clock = clock
         self._witness = watch
         self._seed = workers.seed
+        self._hints = machine.hints
         self._reachable_at = 0
         self._held_up = 0  # calls that wait for the store to be in reach
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -159,7 +163,11 @@ class Process:
             elif name in _READS and not self.closing and self._chaos.strikes("read-refused"):
                 raise PortError("the disk reports an error")
             await self._travel()
+            if name == "mailbox.listen" and self._hints is not None:
+                return self._hints.listen(lambda: not self.dead, *arguments)
             given = await call()
+            if name in _HINTED and self._hints is not None:
+                self._hints.give()
             self._tell(name, arguments, given)
             await self._travel()
             if writes:

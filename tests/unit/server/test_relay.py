@@ -595,6 +595,23 @@ def test_secrets_of_a_delivery_that_the_asked_server_does_not_have_are_away_for_
     play(body)
 
 
+def test_secrets_of_an_attempt_that_is_to_stop_are_away() -> None:
+    """The server that drives the run may count on it still: it is no Error by that (seed 202573 of several servers)."""
+
+    async def body(town: Town) -> None:
+        town.driver = "c"
+        c = town.servers["c"].broker
+        hand, task = Hand(c), work(1, "nap")
+        await c.dispatch([task])
+        token = (await hand.poll()).work[0].token
+        await c.stop([task.ref])
+        request = SecretRequest(token=token, secrets=[SecretName(name="db", key="password")])
+        with pytest.raises(SecretsAwayError, match="is to stop"):
+            await c.secrets(hand.session, request)
+
+    play(body)
+
+
 def test_secrets_of_an_attempt_that_a_server_gave_out_which_is_gone_are_away() -> None:
     """The attempt is returned and given out again: it is no Error of the task (seed 55 of several servers)."""
 

@@ -36,6 +36,7 @@ _DURATIONS: Final = (0, 0, SECOND // 2, SECOND, SECOND, 3 * SECOND, 8 * SECOND, 
 _STOPS: Final = (0, 0, SECOND, 5 * SECOND)  # how long an attempt takes to stop
 LEASE: Final = 30_000_000
 GRAIN: Final = 50_000
+_LASTING: Final = 0.1  # first attempts that outlast their lease
 _POISON: Final = 0.004  # attempts of such a task run always kill their child
 
 
@@ -290,7 +291,7 @@ class SimPool:
         task, clock, observer = one.task, self._machine.children, self._observer
         place = place_of(task)
         seed = self._seed * 64 + int(task.run_id.rpartition("-")[2])
-        dice = [fraction(seed, place, site) for site in range(100, 104)]
+        dice = [fraction(seed, place, site) for site in range(100, 105)]
         self._tell(lambda: observer.started(one.token))
         try:
             filled, book = await self._filled(one)
@@ -310,8 +311,8 @@ class SimPool:
             says, result = masker.text(says), sealed(masker, task.target, result)
         lines = [f"e{one.number} {number} {says}" for number in range(int(dice[1] * 4))]
         duration = _DURATIONS[int(dice[0] * len(_DURATIONS))]
-        if task.timeout_us is not None and dice[3] < 0.5:
-            duration = 3 * LEASE  # it is to be stopped long before
+        if (task.attempt == 1 and dice[4] < _LASTING) or (task.timeout_us is not None and dice[3] < 0.5):
+            duration = 3 * LEASE  # one with a time limit is to be stopped long before
         dies_at = len(lines) // 2 if dice[2] < _POISON or self._chaos.strikes("child-killed") else None
         written = 0
         for number, line in enumerate(lines):

@@ -119,6 +119,10 @@ class Network:
         finally:
             alarm.cancel()
 
+    def loses_bell(self) -> bool:
+        """Whether the bell that rings now is not heard, which its server does not learn."""
+        return self._chaos.strikes("bell-lost")
+
     def end(self) -> None:
         for task in self._serving:
             task.cancel()

@@ -45,6 +45,8 @@ class SimulatedLink(SimSession):
         return msgspec.json.decode(raw, type=Orders)
 
     async def ring(self, bell: OfferBell) -> None:
+        if self._network.loses_bell():
+            return
         await self._ask("offers", bell, lambda broker, given: self._network.servers[self._at].hear(given))
 
     async def artifact(
@@ -102,6 +104,19 @@ class ServerLife:
             with contextlib.suppress(PortError, BusyError):  # again with the next look
                 await self.ownership.look()
             await self._fleet.clock.sleep(LOOK_S)
+
+    def forget_offers(self) -> None:
+        """Know nothing any more of what others offer."""
+        for owner in self.spill._heard:
+            self.spill._heard[owner] = (), 0
+
+    async def forget_link(self, number: int) -> None:
+        """Know nothing any more of what went to one of the other servers, and is on its way there."""
+        owners = sorted(self.relays._links)
+        if owners:
+            owner = owners[number % len(owners)]
+            self.relays._running.pop(owner).cancel()
+            await self.relays._links.pop(owner).close()
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -11,14 +11,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
+from aether_protocol.engine.mailbox import cancel_question, resume_question, suspended_paths
 from aether_protocol.errors import AetherError
 from aether_protocol.plan.model import Plan
+from aether_protocol.testing.simulation.fleet.between_laws import BetweenLaws
+from aether_protocol.testing.simulation.fleet.commands import Commands
 from aether_protocol.testing.simulation.fleet.machine import SimMachine
 from aether_protocol.testing.simulation.fleet.network import LATEST, TROUBLE
 from aether_protocol.testing.simulation.fleet.peers import ServerLife
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
-from aether_protocol.testing.simulation.fleet.world import FleetWorld
+from aether_protocol.testing.simulation.fleet.world import FleetWorld, run_id
+from aether_protocol.testing.simulation.hints import Hints
 from aether_protocol.testing.simulation.loop import QuietLoop
 from aether_protocol.testing.simulation.process import Process
 from aether_protocol.testing.simulation.workers import SECOND
@@ -37,9 +43,10 @@ class ServersWorld(FleetWorld):
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
         super().__init__(played, loop, plans)
+        self.machine = replace(self.machine, hints=Hints(self.clock, self.chaos))
         self._lives: dict[Process, ServerLife] = {}
-        self._crowded_since: dict[Process, int] = {}  # they have more than their share since then
-        self._last_fault = (0, self.begin)  # how many there were, and when the last one came
+        self._between = BetweenLaws(self.broken.append)
+        self._commands = Commands()
 
     def living(self) -> list[Process]:
         return [one for one in super().living() if not self.fleets[one].leaving]
@@ -78,6 +85,10 @@ class ServersWorld(FleetWorld):
             self.gone(process)
         if lasts >= 0:
             fleet.calm_since = max(fleet.calm_since, self.clock.now() + lasts + TROUBLE)
+        if process in self._lives and strikes("offers-wiped"):
+            self._lives[process].forget_offers()
+        if process in self._lives and strikes("link-wiped"):
+            self.errand(self._lives[process].forget_link(choose(0, 1, 2)))
         if not fleet.cuts and strikes("peer-cut"):
             others = [self.fleets[one] for one in self.living() if one is not process]
             for other in others[: choose(1, len(others)) if others else 0]:
@@ -108,6 +119,45 @@ class ServersWorld(FleetWorld):
             await process.bury()
         finally:
             process.die()
+
+    # --- the operator ---
+
+    def _any(self, process: Process) -> Process:
+        """A server that something is asked of, whichever drives the run; `process` where none lives."""
+        living = self.living() or [process]
+        return living[self.chaos.choose(*range(len(living)))]
+
+    async def _answer(self, process: Process, name: str) -> None:
+        if name in process.engine.driven.ids:
+            for path in suspended_paths(process.engine.driven.state(name)):
+                question = partial(resume_question, path, {"answer": 1})
+                await self._commands.send(self._any(process), name, path, question)
+
+    async def _cancel(self, process: Process, name: str) -> None:
+        if await self._commands.send(self._any(process), name, "", cancel_question):
+            self._cancelled.add(name)
+
+    # --- laws ---
+
+    def _look(self) -> None:
+        super()._look()
+        living, driven = self.living(), {}
+        faults = list(self.chaos.happened)
+        for process in living:
+            if process.cut_off or self.fleets[process].clock.frozen or process not in self._lives:
+                faults.append("cut off")
+            driven[process.engine_name] = [one for one in process.engine.driven.ids if process.engine.drives(one)]
+        self._between.look(self.clock.now(), driven, self.store.open_runs(), faults)
+
+    async def _judge(self) -> None:
+        await super()._judge()
+        self.counts["looks at shares in a calm"] += self._between.looks
+        for number in range(len(self.plans)):
+            name = run_id(number)
+            entries = [line for _, line in await self.store.runs.lines(name)]
+            self._commands.judge(name, entries, self.counts)
+
+    # --- faults of workers ---
 
     def trouble_worker(self, machine: SimMachine) -> None:
         super().trouble_worker(machine)
