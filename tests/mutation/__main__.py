@@ -33,6 +33,7 @@ from tests.mutation import (
     faults_serve,
     faults_share,
     faults_simulated_fleet,
+    faults_simulated_servers,
     faults_workers,
 )
 from tests.mutation.faults import RULES, Fault
@@ -45,7 +46,7 @@ LIMIT_S = 120.0  # of one process: a fault may make it hang
 LONGER = 5  # times as long as it takes without any fault, where that is more: the machine may be busy
 TESTS_LIMIT_S = 300  # of a file of tests
 MANY = 400  # seeds by which a fault must have been detected
-SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.FAULTS)
+SIMULATED: tuple[Fault, ...] = (*faults_durable.FAULTS, *faults_simulated_fleet.FAULTS, *faults_simulated_servers.FAULTS)
 FAULTS: tuple[Fault, ...] = (
     *faults_data.FAULTS,
     *faults_run.FAULTS,

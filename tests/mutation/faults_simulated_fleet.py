@@ -150,8 +150,8 @@ FAULTS = (
         "FLEET-12",
         "what follows a lost piece of a log is stored before it comes again",
         "adapters/brokers/worker_logs.py",
-        "            if log.offset > wanted:\n                return ",
-        "            if log.offset > wanted + 2**40:\n                return ",
+        "        if start > gap.wanted:\n            gap.end",
+        "        if start > gap.wanted + 2**40:\n            gap.end",
     ),
     Fault(
         "FLEET-12",
@@ -174,8 +174,8 @@ FAULTS = (
         "FLEET-12",
         "a piece of a log that was lost is acknowledged with a later one",
         "adapters/brokers/worker_logs.py",
-        "        if wanted is not None and wanted < start:",
-        "        if wanted is not None and start < 0:",
+        "        if gap is not None and gap.wanted < start:",
+        "        if gap is not None and start < 0:",
         tests=LOG_TESTS,
     ),
     Fault(

@@ -6,7 +6,7 @@ from the store, or from each other, has failed for longer than that takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from aether_protocol.engine.shares import most_of
@@ -34,19 +34,22 @@ class BetweenLaws:
         self._scene: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         self._calm_since = 0
 
-    def look(self, now: int, driven: Mapping[str, Collection[str]], open_runs: Collection[str], faults: list[str]) -> None:
+    def look(
+        self, now: int, driven: Mapping[str, Collection[str]], open_runs: Collection[str], faults: Sequence[str], *, well: bool
+    ) -> None:
         """Judge what is so now.
 
         Args:
             now: the time.
-            driven: by server that lives, the runs that it drives; one that is cut off or stands still counts as a fault.
+            driven: by server that lives, the runs that it drives.
             open_runs: those that have not ended.
-            faults: all that happened so far, and what lasts.
+            faults: all that happened so far.
+            well: no server is cut off from the store, or stands still.
         """
         scene = frozenset(driven), frozenset(open_runs)
         harmful = any(not one.startswith(_HARMLESS) for one in faults[self._faults :])
         self._faults = len(faults)
-        if harmful or scene != self._scene or not driven:
+        if harmful or scene != self._scene or not (driven and well):
             self._calm_since, self._scene = now, scene
         most = most_of(len(open_runs), len(driven)) if driven else 0
         wrong = {

@@ -18,7 +18,7 @@ from aether_protocol.errors import AetherError
 from aether_protocol.plan.model import Plan
 from aether_protocol.testing.simulation.fleet.between_laws import BetweenLaws
 from aether_protocol.testing.simulation.fleet.commands import Commands
-from aether_protocol.testing.simulation.fleet.machine import SimMachine
+from aether_protocol.testing.simulation.fleet.machine import LEASE, SimMachine
 from aether_protocol.testing.simulation.fleet.network import LATEST, TROUBLE
 from aether_protocol.testing.simulation.fleet.peers import ServerLife
 from aether_protocol.testing.simulation.fleet.scenario import FleetScenario
@@ -141,13 +141,17 @@ class ServersWorld(FleetWorld):
 
     def _look(self) -> None:
         super()._look()
-        living, driven = self.living(), {}
-        faults = list(self.chaos.happened)
-        for process in living:
-            if process.cut_off or self.fleets[process].clock.frozen or process not in self._lives:
-                faults.append("cut off")
-            driven[process.engine_name] = [one for one in process.engine.driven.ids if process.engine.drives(one)]
-        self._between.look(self.clock.now(), driven, self.store.open_runs(), faults)
+        living = self.living()
+        driven = {
+            process.engine_name: [one for one in process.engine.driven.ids if process.engine.drives(one)] for process in living
+        }
+        well = not any(one.cut_off or self.fleets[one].clock.frozen or one not in self._lives for one in living)
+        self._between.look(self.clock.now(), driven, self.store.open_runs(), self.chaos.happened, well=well)
+
+    def _taken_over(self, run_id: str, holder: Process, successor: Process, now: int) -> None:
+        super()._taken_over(run_id, holder, successor, now)
+        if holder.cut_off and not holder.dead:  # it does not know, and answers its workers for as long as its lease lasts
+            self.laws.divided[run_id] = self.clock.now() + 2 * LEASE
 
     async def _judge(self) -> None:
         await super()._judge()
