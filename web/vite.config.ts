@@ -39,6 +39,7 @@ export default defineConfig({
   build: {
     outDir: OUT,
     emptyOutDir: true,
+    license: { fileName: "licenses.md" }, // of what is bundled: their notices go where copies of it go
     assetsInlineLimit: 0, // the page's policy forbids data: scripts and styles
     modulePreload: { polyfill: false },
     target: "es2022",

@@ -19,6 +19,7 @@ from aether_protocol.server.access import PUBLIC, client_for, require, require_k
 from aether_protocol.server.administration import AdministrationController
 from aether_protocol.server.answers import answers, openapi, page
 from aether_protocol.server.artifacts import ArtifactController
+from aether_protocol.server.dashboard.insights import insights
 from aether_protocol.server.dashboard.pages import asset
 from aether_protocol.server.dashboard.pages import page as dashboard_page
 from aether_protocol.server.dashboard.run_view import run_view
@@ -66,7 +67,7 @@ def make_app(parts: ServerParts) -> Litestar:
     routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
         routes += [RunController, InspectionController, PlanController, StoreController, *feeds.ROUTES]
-        routes += [dashboard_page, asset, run_view, list_tasks, workflows]
+        routes += [dashboard_page, asset, run_view, list_tasks, workflows, insights]
         routes += [DocumentController, ScheduleController, validate]
     if parts.oidc is not None:
         from aether_protocol.server.oidc.login import begin_oidc, end_oidc  # here: few servers have a provider

@@ -7,7 +7,7 @@ reads the clock; what a view needs to know of the present is an argument.
 Modules by role:
 
     words           text, phases, phase_changes, workflow_states
-    many runs       statistics
+    many runs       statistics, periods, spread
     a run           report, summary, diff, forecast, spans
     as it goes      event_feed, run_mirror, timeline
     without a run   preview, graph

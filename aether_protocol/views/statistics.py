@@ -1,14 +1,14 @@
 """What many runs came to: how many, how long, how often they failed, and whether that changes.
 
-Law: pure, and bounded: rows are added one by one and none is kept; durations are counted in classes that are 2 % wide, so that
-a median or a percentile is right within that, of any number of runs.
+Law: pure, and bounded: rows are added one by one and none is kept; what is listed of them is limited, and durations are counted
+in classes (`spread`). The order in which rows are added changes nothing.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from heapq import heappush, heappushpop
 from typing import Any, Final
@@ -18,48 +18,18 @@ from msgspec import Struct, field
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunSummary
 from aether_protocol.scheduler.timing import SECOND, rfc3339
+from aether_protocol.views.periods import Periods
 from aether_protocol.views.report import Report
+from aether_protocol.views.spread import DurationSpread, joined, rounded
 
 BAD: Final = frozenset({"Failed", "Error", "Timeout"})
 SPANS: Final = 14  # of equal length, in which a trend is counted
 SLOWEST: Final = 5
-_WIDTH: Final = math.log(1.02)
+LONGER: Final = 50  # that are listed; all are counted
+USUAL_OF: Final = 50  # the last runs that Succeeded, whose 95th percentile is what is usual
+FEW: Final = 5  # of fewer it is not said what is usual
+OPEN: Final = "Open"  # stands in the place of a phase for all that a run has before its end
 _INDEX: Final = re.compile(r"\[[0-9]+\]")
-
-
-class DurationSpread(Struct):
-    """How durations are spread."""
-
-    count: int = 0
-    total_s: float = 0.0
-    longest_s: float = 0.0
-    classes: dict[int, int] = field(default_factory=dict)
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self.count += 1
-        self.total_s += seconds
-        self.longest_s = max(self.longest_s, seconds)
-        number = round(math.log(max(seconds, 1e-6)) / _WIDTH)
-        self.classes[number] = self.classes.get(number, 0) + 1
-
-    def quantile(self, part: float) -> float | None:
-        """The duration that `part` of them do not pass; None of none."""
-        left = part * self.count
-        for number in sorted(self.classes):
-            left -= self.classes[number]
-            if left <= 0:
-                return min(math.exp(number * _WIDTH), self.longest_s)
-        return None
-
-    def to_json(self) -> dict[str, Json]:
-        """Seconds, rounded to what they are right within."""
-        return {
-            "median": _rounded(self.quantile(0.5)),
-            "p95": _rounded(self.quantile(0.95)),
-            "mean": _rounded(self.total_s / self.count if self.count else None),
-            "longest": _rounded(self.longest_s if self.count else None),
-        }
 
 
 class SpanStatistics(Struct):
@@ -81,6 +51,7 @@ class WorkflowStatistics(Struct):
     durations: DurationSpread = field(default_factory=DurationSpread)  # of those that Succeeded
     spans: list[SpanStatistics] = field(default_factory=lambda: [SpanStatistics() for _ in range(SPANS)])
     slowest: list[tuple[float, str]] = field(default_factory=list)  # a heap: seconds and run id
+    usual_s: float | None = None  # see `usual_of`
 
     @property
     def failed(self) -> int:
@@ -97,7 +68,7 @@ class WorkflowStatistics(Struct):
     def trend(self) -> float | None:
         """By how much the median of the later half of the time differs from that of the earlier half: 0.1 is 10 % longer."""
         half = len(self.spans) // 2
-        medians = [_joined(part).quantile(0.5) for part in (self.spans[:half], self.spans[half:])]
+        medians = [joined(span.durations for span in part).quantile(0.5) for part in (self.spans[:half], self.spans[half:])]
         before, after = medians
         return after / before - 1 if before and after is not None else None
 
@@ -117,9 +88,30 @@ class WorkflowStatistics(Struct):
             self.spans[place].durations.add(took)
 
 
+class LongerRun(Struct, order=True):
+    """A run that took, or takes already, longer than is usual. The greatest is open, and the newest of these."""
+
+    open: bool
+    created_at: int
+    run_id: str
+    workflow: str
+    namespace: str
+    phase: str
+    took_s: float
+    usual_s: float
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the entry of `longer`."""
+        return {"runId": self.run_id, "workflow": self.workflow, "namespace": self.namespace, "phase": self.phase,
+                "open": self.open, "createdAt": rfc3339(self.created_at), "seconds": rounded(self.took_s),
+                "usualSeconds": rounded(self.usual_s)}
+
+
 class TaskStatistics(Struct):
     """The runs of one task, of all iterations of a loop together."""
 
+    workflow: str
+    namespace: str
     path: str
     runs: int = 0
     failed: int = 0
@@ -128,33 +120,65 @@ class TaskStatistics(Struct):
 
     def to_json(self) -> dict[str, Json]:
         """Give the entry of `tasks`."""
-        return {"path": self.path, "runs": self.runs, "failed": self.failed, "retries": self.retries,
-                "seconds": self.durations.to_json()}
+        return {"workflow": self.workflow, "namespace": self.namespace, "path": self.path, "runs": self.runs,
+                "failed": self.failed, "retries": self.retries, "seconds": self.durations.to_json()}
 
 
 class Statistics(Struct):
-    """All that was counted of runs that were made from `since` on, up to `until`."""
+    """All that was counted of runs that were made from `since` on, up to `until`. `counted_from`: only those made from then on
+    were counted, since there are too many; None: all."""
 
     since: int
     until: int
+    periods: Periods
     workflows: dict[tuple[str, str], WorkflowStatistics] = field(default_factory=dict)
-    tasks: dict[str, TaskStatistics] = field(default_factory=dict)
+    tasks: dict[tuple[str, str, str], TaskStatistics] = field(default_factory=dict)
+    longer: list[LongerRun] = field(default_factory=list)  # a heap
+    longer_count: int = 0
+    counted_from: int | None = None
+
+    def knows(self, row: RunSummary) -> bool:
+        """Whether a run of its workflow was counted."""
+        return (row.namespace, row.workflow) in self.workflows
+
+    def expect(self, row: RunSummary, usual_s: float | None) -> None:
+        """Say how long a run of this one's workflow takes at most, as a rule, before any is counted."""
+        self.workflows[row.namespace, row.workflow] = WorkflowStatistics(row.workflow, row.namespace, usual_s=usual_s)
 
     def add(self, row: RunSummary) -> None:
         """Count a run."""
-        key = (row.namespace, row.workflow)
-        if key not in self.workflows:
-            self.workflows[key] = WorkflowStatistics(row.workflow, row.namespace)
+        if not self.knows(row):
+            self.expect(row, None)
         place = SPANS * (row.created_at - self.since) // max(self.until - self.since, 1)
-        self.workflows[key].add(row, min(max(place, 0), SPANS - 1))
+        workflow = self.workflows[row.namespace, row.workflow]
+        workflow.add(row, min(max(place, 0), SPANS - 1))
+        is_open = row.ended_at is None or not row.closed
+        took = ((self.until if row.ended_at is None else row.ended_at) - row.created_at) / SECOND
+        self.periods.add(row.created_at, OPEN if is_open else row.phase, took)
+        if workflow.usual_s is not None and took > workflow.usual_s:
+            self.longer_count += 1
+            one = LongerRun(
+                open=is_open,
+                created_at=row.created_at,
+                run_id=row.run_id,
+                workflow=row.workflow,
+                namespace=row.namespace,
+                phase=row.phase,
+                took_s=took,
+                usual_s=workflow.usual_s,
+            )
+            (heappush if len(self.longer) < LONGER else heappushpop)(self.longer, one)
 
     def add_tasks(self, report: Report) -> None:
         """Count the tasks of a run."""
+        whose = (report.workflow.namespace, report.workflow.name)
         for task in report.tasks:
             if task.template_type != "task" or task.started_at is None or task.finished_at is None:
                 continue
-            path = _INDEX.sub("[]", task.path)
-            counted = self.tasks.setdefault(path, TaskStatistics(path))
+            key = (*whose, _INDEX.sub("[]", task.path))
+            counted = self.tasks.get(key)
+            if counted is None:
+                counted = self.tasks[key] = TaskStatistics(whose[1], whose[0], key[2])
             counted.runs += 1
             counted.failed += task.phase in BAD
             counted.retries += task.retries
@@ -167,7 +191,7 @@ class Statistics(Struct):
 
     def slowest_tasks(self) -> list[TaskStatistics]:
         """The tasks, the slowest first."""
-        return sorted(self.tasks.values(), key=lambda one: (-(one.durations.quantile(0.5) or 0.0), one.path))
+        return sorted(self.tasks.values(), key=lambda one: (-(one.durations.quantile(0.5) or 0.0), one.path, one.workflow))
 
     def to_json(self) -> dict[str, Json]:
         """The object that `aether stats -o json` prints."""
@@ -177,13 +201,17 @@ class Statistics(Struct):
             "until": rfc3339(self.until),
             "workflows": [_workflow_json(one, self.since, length) for one in self.most_run()],
             "tasks": [task.to_json() for task in self.slowest_tasks()],
+            "longer": [one.to_json() for one in sorted(self.longer, reverse=True)],
+            "longerCount": self.longer_count,
+            **self.periods.to_json(),
+            "countedFrom": None if self.counted_from is None else rfc3339(self.counted_from),
         }
 
 
 def _workflow_json(one: WorkflowStatistics, since: int, length: int) -> dict[str, Json]:
     spans: list[Mapping[str, Any]] = [
         {"from": rfc3339(since + number * length), "runs": span.runs, "failed": span.failed,
-         "medianSeconds": _rounded(span.durations.quantile(0.5))}
+         "medianSeconds": rounded(span.durations.quantile(0.5))}
         for number, span in enumerate(one.spans)
     ]
     return {
@@ -192,24 +220,16 @@ def _workflow_json(one: WorkflowStatistics, since: int, length: int) -> dict[str
         "runs": one.runs,
         "open": one.open,
         "phases": dict(sorted(one.phases.items())),
-        "failureRate": _rounded(one.failure_rate),
+        "failureRate": rounded(one.failure_rate),
         "seconds": one.durations.to_json(),
-        "trend": _rounded(one.trend),
+        "trend": rounded(one.trend),
+        "usualSeconds": rounded(one.usual_s),
         "spans": [dict(span) for span in spans],
-        "slowest": [{"runId": run_id, "seconds": _rounded(took)} for took, run_id in sorted(one.slowest, reverse=True)],
+        "slowest": [{"runId": run_id, "seconds": rounded(took)} for took, run_id in sorted(one.slowest, reverse=True)],
     }
 
 
-def _joined(spans: list[SpanStatistics]) -> DurationSpread:
-    """The durations of several spans as one spread."""
-    whole = DurationSpread()
-    for span in spans:
-        whole.count += span.durations.count
-        whole.longest_s = max(whole.longest_s, span.durations.longest_s)
-        for number, count in span.durations.classes.items():
-            whole.classes[number] = whole.classes.get(number, 0) + count
-    return whole
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.3g}")
+def usual_of(rows: Iterable[RunSummary]) -> float | None:
+    """How many seconds runs of a workflow take at most, as a rule: what 95 % of these do not pass; None of too few."""
+    durations = sorted((row.ended_at - row.created_at) / SECOND for row in rows if row.ended_at is not None)
+    return durations[math.ceil(0.95 * len(durations)) - 1] if len(durations) >= FEW else None

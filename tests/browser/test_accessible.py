@@ -29,7 +29,7 @@ def addresses(server: Served) -> list[str]:
     ended = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if run["closed"])
     waits = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if not run["closed"])
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
-    return ["/", "/runs", "/tasks", "/inbox", "/workers", "/schedules", f"/runs/{waits}?task=main.approve", *tabs]
+    return ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/schedules", f"/runs/{waits}?task=main.approve", *tabs]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

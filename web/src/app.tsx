@@ -7,6 +7,7 @@ import { activeKeys, useKeys } from "./core/keys";
 import { go, href, path } from "./core/router";
 import { Dialog, Fault, Notes } from "./parts/basics";
 import { Inbox } from "./pages/inbox";
+import { InsightsPage } from "./pages/insights";
 import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
@@ -27,6 +28,7 @@ const PLACES: Place[] = [
   { path: "/tasks", name: "Tasks", key: "t", view: () => <Tasks /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
+  { path: "/insights", name: "Insights", key: "n", view: () => <InsightsPage /> },
   { path: "/workers", name: "Workers", key: "w", view: () => <Workers /> },
 ];
 

@@ -14,6 +14,7 @@ from aether_protocol.views.text import duration, one_line
 
 LEVELS: Final = "▁▂▃▄▅▆▇█"
 MOST_TASKS: Final = 30
+MOST_LONGER: Final = 10
 HEADINGS: Final = ("WORKFLOW", "RUNS", "FAILED", "RATE", "MEDIAN", "P95", "LONGEST", "TREND", "OVER TIME")
 
 
@@ -24,6 +25,7 @@ def show_statistics(found: Statistics, *, in_detail: bool) -> None:
     rows = [_workflow(one, several=several) for one in found.most_run()]
     colors = ["red" if one.failed else None for one in found.most_run()]
     show_table(HEADINGS, rows, colors=colors, column=2, least=("OVER TIME", "LONGEST", "TREND", "P95", "FAILED"))
+    _show_longer(found)
     if not in_detail:
         return
     for one in found.most_run():
@@ -39,6 +41,18 @@ def show_statistics(found: Statistics, *, in_detail: bool) -> None:
         ]
         headings = ("TASK", "RUNS", "FAILED", "RETRIES", "MEDIAN", "P95", "LONGEST")
         show_table(headings, tasks, least=("LONGEST", "RETRIES", "P95", "FAILED"))
+
+
+def _show_longer(found: Statistics) -> None:
+    """The runs that take longer than is usual, the newest of those that are open first."""
+    if not found.longer:
+        return
+    click.echo()
+    newest = sorted(found.longer, reverse=True)[:MOST_LONGER]
+    rows = [(duration(one.took_s), duration(one.usual_s), one.phase, one_line(one.workflow, 40), one.run_id) for one in newest]
+    show_table(("TOOK", "USUAL", "PHASE", "LONGER THAN USUAL", "RUN"), rows, least=("USUAL", "PHASE"))
+    if found.longer_count > len(newest):
+        click.echo(f"and {found.longer_count - len(newest)} more")
 
 
 def _workflow(one: WorkflowStatistics, *, several: bool) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ looked for in runs that are open, or that failed themselves.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,6 +109,7 @@ async def tasks_of(
     """Find the tasks of these runs; one without any, or that was deleted meanwhile, is left out."""
     found = []
     for row in rows:
+        await asyncio.sleep(0)  # a store may answer without a turn of the event loop, which has more to do
         try:
             overview = await inspect.overview(row.run_id, lines=OF_A_RUN, reasons=0)
         except NotFoundError:

@@ -9,5 +9,6 @@ line prints the same) and one that reads the body again; a test holds that the t
     feeds      log pieces, changes, log entries                       inspections  overviews, steps, comparisons, stores
     requests   what is sent to begin and steer runs                   problems     errors, and their classes
     documents  documents by name, what became of them                schedules    schedules and their fires
-    tasks      tasks over all runs                                values       instants
+    tasks      tasks over all runs                                statistics   what many runs came to
+    values     instants
 """

@@ -58,6 +58,7 @@ OF_THE_WHOLE = ("/metrics", "/v1/pools")  # these speak of all namespaces: a rol
 QUERIES = {
     "/v1/runs": "namespace={space}",
     "/v1/tasks": "namespace={space}",
+    "/v1/insights": "namespace={space}",
     "/v1/audit": "namespace={space}",
     "/v1/workflows": "namespace={space}",
     "/v1/documents/{namespace:str}/{document:str}/diff": "before=1",

@@ -12,7 +12,7 @@ from aether_protocol.cli.instants import Instant, now_us
 from aether_protocol.cli.options import NamespaceFilter, StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 from aether_protocol.cli.terminal import messages
-from aether_protocol.cli.value_types import Number
+from aether_protocol.cli.value_types import Number, OneOf
 from aether_protocol.ports.store import RunQuery
 
 EPILOG = """\b
@@ -22,7 +22,8 @@ Examples:
   aether stats nightly -o json | jq '.tasks[0]'
 
 Durations are those of runs that Succeeded, right within 2 %. TREND compares the median of the later half of the time with that
-of the earlier half. A cancelled run counts as neither good nor bad."""
+of the earlier half. A cancelled run counts as neither good nor bad. LONGER THAN USUAL are runs, open ones too, that take longer
+than 95 % of the last 50 runs of their workflow that Succeeded. The page /insights of a server shows the same."""
 
 DAYS = 30  # that are counted, where nothing is said
 DAY_US = 86_400_000_000
@@ -42,8 +43,13 @@ class StatsOptions(Struct, frozen=True, kw_only=True):
     runs: Annotated[
         int,
         option("--tasks-of", type=Number(0, 1_000), default=20, show_default=True, metavar="N",
-               help="With WORKFLOW: count the tasks of its last N runs, too."),
+               help="Count the tasks of the last N runs, too; shown with WORKFLOW, and with -o json."),
     ] = 20
+    by: Annotated[
+        str | None,
+        option("--by", type=OneOf(("hour", "day", "week")),
+               help="What 'periods' of -o json are; by default hours of up to 3 days, days of up to 400, else weeks."),
+    ] = None
     output: TextOrJson = "text"
     to: ToOption = None
     store: StoreOption
@@ -60,8 +66,10 @@ def command(options: StatsOptions) -> int:
     until = options.until or now_us()
     since = options.since if options.since is not None else until - DAYS * DAY_US
     query = RunQuery(name=options.workflow, namespace=options.namespace, since=since, until=options.until)
-    task_runs = options.runs if options.workflow is not None else 0
-    found = ask(options.store, lambda client: gather_statistics(client.runs, query, until, task_runs=task_runs))
+    task_runs = options.runs if options.workflow is not None or options.output == "json" else 0
+    found = ask(
+        options.store, lambda client: gather_statistics(client.runs, query, until, task_runs=task_runs, period=options.by)
+    )
     if options.output == "json":
         import click
 
