@@ -5,10 +5,10 @@ strictly; its names are those that the command line prints (`aether ls -o json`,
 RFC 3339. For each value of `service.client` there is one function that makes its JSON (some live in `views`, since the command
 line prints the same) and one that reads the body again; a test holds that the two are inverse. Nothing here knows HTTP.
 
-    runs       rows of runs, lists of them, what is asked of lists    reports      a run with its tasks
-    feeds      log pieces, changes, log entries                       inspections  overviews, steps, comparisons, stores
-    requests   what is sent to begin and steer runs                   problems     errors, and their classes
-    documents  documents by name, what became of them                schedules    schedules and their fires
-    tasks      tasks over all runs                                statistics   what many runs came to
-    values     instants
+Modules by role:
+
+    of runs              runs, reports, inspections, feeds, requests
+    of many runs         tasks, statistics, workflows
+    of documents         documents, schedules
+    of all               values, problems
 """
