@@ -16,53 +16,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import httpx2
 from msgspec.structs import replace
 
 from aether_protocol import Engine
-from aether_protocol.adapters.stores.sql.work import run as carry_out
-from aether_protocol.assembly import open_store
-from aether_protocol.assembly.documents import load_plan
-from aether_protocol.ports.store import NewRun
 from aether_protocol.server import asgi
 from aether_protocol.service.wire.runs import cursor
+from tests.many_runs import fill, model_of, row_of
 
 LIMIT: Final = 1.5  # times the page at 1 000 runs
 FEW: Final = 1_000
-FIRST_US: Final = 1_700_000_000_000_000
-DOCUMENT: Final[dict[str, Any]] = {
-    "apiVersion": "aether/v1",
-    "kind": "Workflow",
-    "metadata": {"name": "w"},
-    "spec": {"entrypoint": "main", "templates": [{"task": {"name": "main", "executor": {"type": "noop"}}}]},
-}
-
-
-async def model_of(path: Path) -> NewRun:
-    """Record one run in a store at `path`, to be multiplied."""
-    async with Engine(store=f"sqlite:{path}") as engine:
-        run = await engine.submit(DOCUMENT, run_id="model")
-        await engine.driven.join(run)
-        stored = await engine.store.runs.load(run)
-    return NewRun(stored.row, load_plan(DOCUMENT), stored.header)
-
-
-def row_of(number: int) -> dict[str, Any]:
-    return {"run_id": f"r{number:09}", "created_at": FIRST_US + number * 1000, "namespace": f"n{number % 10}", "seq": 0}
-
-
-async def fill(path: Path, model: NewRun, count: int) -> None:
-    """Insert runs that have ended."""
-    store = open_store(f"sqlite:{path}")
-    runs: Any = store.runs
-    for first in range(0, count, 50_000):
-        async with runs._db.write() as execute:
-            for number in range(first, min(first + 50_000, count)):
-                row = replace(model.row, **row_of(number))
-                carry_out(execute, runs._records.insert(NewRun(row, model.plan, model.header)))
-    await store.close()
 
 
 async def page_us(client: httpx2.AsyncClient, query: str) -> float:

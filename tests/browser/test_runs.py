@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from tests.browser.chromium import browser_page
 from tests.documents import script, submitted
 from tests.e2e.process import aether
-from tests.e2e.servers import served
+from tests.e2e.servers import served, wait_for
+from tests.many_runs import fill, model_of
 
 ASKS = {"name": "approve", "executor": {"type": "await", "config": {"message": "publish?"}}}
 
@@ -45,6 +47,27 @@ def test_filters_are_in_the_address(tmp_path: Path) -> None:
         assert "other" not in shown.text(".runs")
         shown.page.go_back()
         shown.sees("other", ".runs")
+
+
+def test_a_hundred_thousand_runs_are_read_page_by_page(tmp_path: Path) -> None:
+    model = asyncio.run(model_of(tmp_path / "model.db"))
+    asyncio.run(fill(tmp_path / "runs.db", model, 100_000))
+    with served(tmp_path) as server, browser_page() as shown:
+        shown.go(f"{server.url}/runs")
+        shown.sees("r000099999", ".runs .tr")
+        read = sum("/v1/runs?" in url for url in shown.requests)
+        assert read == 1
+        rows = shown.page.locator(".runs .tr:not(.th)")
+        rows.first.hover()
+        for _ in range(8):
+            shown.page.mouse.wheel(0, 3_000)
+            shown.page.wait_for_timeout(100)
+        wait_for(lambda: sum("/v1/runs?" in url for url in shown.requests) > read)
+        assert rows.count() < 150  # what is not seen is not there
+        shown.go(f"{server.url}/runs?namespace=n3&id=r00004200")
+        shown.sees("r000042003", ".runs .tr")
+        assert rows.count() == 1
+        assert not shown.faults
 
 
 def test_several_runs_are_cancelled_at_once(tmp_path: Path) -> None:
