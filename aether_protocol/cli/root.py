@@ -17,7 +17,7 @@ SECTIONS = {
     "Write workflows": {
         "init": ("documents.init", "Make a new workflow project."),
         "validate": ("documents.validate", "Check documents and show all faults at once."),
-        "graph": ("documents.graph", "Draw a workflow."),
+        "graph": ("documents.graph", "Draw a workflow, or a run."),
         "test": ("documents.test", "Run case files: unit tests for workflows."),
         "explain": ("documents.explain", "Say what a diagnostic code means."),
         "apply": ("documents.apply", "Keep documents in the store, by their names."),
@@ -52,6 +52,7 @@ SECTIONS = {
         "status": ("runs.status", "Show a run (as 'show' does)."),
         "workflow": ("runs.workflow", "List runs by type and state (see 'ls')."),
         "logs": ("runs.logs", "Print what tasks wrote."),
+        "report": ("runs.report", "Write a run as an HTML page, for mails and CI."),
         "stats": ("runs.stats", "Show how long runs take, and how often they fail."),
         "events": ("runs.events", "Print everything that happened in a run, as JSON lines."),
         "replay": ("runs.replay", "Show a run as it was after any of its steps."),

@@ -11,4 +11,5 @@ Modules by role:
     a run           report, summary, diff, forecast, spans
     as it goes      event_feed, run_mirror, timeline
     without a run   preview, graph
+    pages           html
 """

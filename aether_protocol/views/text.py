@@ -43,6 +43,38 @@ def cut(text: str, columns: int) -> str:
     return f"{text}…"
 
 
+def fold(text: str, columns: int, most: int) -> list[str]:
+    """`text` in lines of at most so many columns of a terminal, broken at blanks where there are some.
+
+    Args:
+        text: on one line.
+        columns: at least 2.
+        most: lines; where it takes more, the last one ends with an ellipsis.
+    """
+    words = [piece for word in printable(text).split() for piece in _pieces(word, columns)]
+    lines: list[str] = []
+    for word in words:
+        if lines and cells(lines[-1]) + 1 + cells(word) <= columns:
+            lines[-1] = f"{lines[-1]} {word}"
+        else:
+            lines.append(word)
+    if len(lines) <= most:
+        return lines or [""]
+    last = lines[most - 1]
+    return [*lines[: most - 1], f"{last}…" if cells(last) < columns else cut(f"{last} ", columns)]
+
+
+def _pieces(word: str, columns: int) -> list[str]:
+    """A word, and one that is too long in pieces; each ends behind a `.`, `-`, `_` or `/` where that is not too early."""
+    found = []
+    while cells(word) > columns:
+        length = columns if word.isascii() else next(n for n in range(len(word), 0, -1) if cells(word[:n]) <= columns)
+        near = max(word.rfind(mark, length // 3, length) for mark in "._-/") + 1
+        found.append(word[: near or length])
+        word = word[near or length :]
+    return [*found, word]
+
+
 def as_value(value: Json, width: int = 200) -> str:
     """A value as people read it: JSON on one line, cut at `width`."""
     return one_line(json.dumps(value, ensure_ascii=False), width)

@@ -151,7 +151,10 @@ def test_executors_are_listed_for_people_and_programs() -> None:
     assert aether("executors", "scirpt").returncode == 2
 
 
-SIGNS = {"ascii": "| publish ", "svg": "<svg ", "mermaid": "flowchart TD", "dot": "digraph"}
+SIGNS = {
+    "text": "│ publish ", "ascii": "| publish ", "html": "<!DOCTYPE html>", "svg": "<svg ", "mermaid": "flowchart TD",
+    "dot": "digraph",
+}
 
 
 @pytest.mark.parametrize("format_", SIGNS)

@@ -112,7 +112,7 @@ def test_a_run_is_drawn_with_what_became_of_each_task(cli: Cli, tmp_path: Path) 
     for text in ("main (dag): Failed in", "Succeeded in", "did not run"):
         assert text in drawn
     picture = cli("graph", "r1", "-o", "svg").out
-    for kind in ("task succeeded", "task failed", "task created", "dag failed"):
+    for kind in ("task succeeded", "task failed", "task created", "dag failed frame"):
         assert picture.count(f'class="{kind}"') == 1
     assert "did not run" in cli("graph", "r1", "-o", "mermaid").out
     assert cli("graph", "flow.yaml").out == cli("graph", path).out != drawn, "a file goes before a run"

@@ -18,9 +18,10 @@ from tests.e2e.store_cli import Cli, make_cli
 
 CODES = {"retry bad": 1, "wait bad": 1}
 PICTURES = {
-    "graph good.yaml": ("text", "svg", "mermaid", "dot"),
+    "graph good.yaml": ("text", "ascii", "svg", "html", "mermaid", "dot"),
     "cron export nightly -o crontab": (),
     "export good": ("jsonl",),
+    "report good --log-lines 5": (),
 }
 
 

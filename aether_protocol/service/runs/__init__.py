@@ -11,7 +11,7 @@ counted (`statistics`), the newest ones stand for a workflow (`workflows`), and 
 Modules by role:
 
     which run       find, retry_ids, idempotency
-    one run         inspect, overview, plans, waiting, dry_run
+    one run         inspect, overview, plans, page, waiting, dry_run
     a new one       retry_header
     many runs       listing, tasks, statistics, estimates, workflows
     at its end      delete

@@ -16,8 +16,8 @@ from msgspec import Struct
 from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Plan
 from aether_protocol.views.graph.picture import Box, Picture, picture
-from aether_protocol.views.graph.svg import place_boxes
-from aether_protocol.views.report import Report, TaskReport
+from aether_protocol.views.graph.svg import folded, place_boxes
+from aether_protocol.views.report import HookReport, Report, TaskReport
 from aether_protocol.views.text import duration
 
 _ITERATION: Final = re.compile(r"\[[0-9]+\]")
@@ -39,8 +39,10 @@ class PlanDocuments(Struct, frozen=True):
 
 
 class PlanNode(Struct, rename="camel", frozen=True, gc=False):
-    """A box of the picture. `parent` is the id of the group around it, null at the top; `kind` is task, dag or loop; `lines`:
-    what is said below its title; `optional`: it has a `when`."""
+    """A box of the picture. `parent` is the id of the group around it, null at the top; `kind` is task, approval (it waits for
+    a person), hook, dag, loop, or workflow (around the entrypoint, where hooks are drawn beside it); `lines`: what is said
+    below its title; `titleLines` and `detailLines`: both, folded into lines that fit; `optional`: it has a `when`. The path of
+    a hook is its name: `task:main.load:onFailure`."""
 
     id: int
     parent: int | None
@@ -53,6 +55,8 @@ class PlanNode(Struct, rename="camel", frozen=True, gc=False):
     y: int
     width: int
     height: int
+    title_lines: list[str] = []
+    detail_lines: list[str] = []
 
 
 class PlanEdge(Struct, frozen=True):
@@ -88,9 +92,11 @@ def picture_of_run(layout: PlanLayout, report: Report) -> Picture:
         layout: of the plan.
         report: of the run.
     """
-    found: dict[str, list[TaskReport]] = {}
+    found: dict[str, list[TaskReport | HookReport]] = {}
     for task in report.tasks:
         found.setdefault(_ITERATION.sub("[i]", task.path), []).append(task)
+    for hook in report.hooks:
+        found.setdefault(_ITERATION.sub("[i]", hook.hook), []).append(hook)
     boxes = [
         Box(
             id=node.id,
@@ -105,17 +111,27 @@ def picture_of_run(layout: PlanLayout, report: Report) -> Picture:
         for node in layout.nodes
     ]
     for box in boxes:
-        tasks = found.get(box.path, [])
-        box.phase = min((task.phase for task in tasks), key=_WORST.index, default="Created")
-        box.lines.append(_became(tasks) or ("did not run" if report.finished_at is not None else "has not run yet"))
+        if box.kind == "workflow":
+            box.phase = report.phase
+            continue
+        _fill(box, found.get(box.path, []), has_ended=report.finished_at is not None)
         if box.parent >= 0:
             boxes[box.parent].children.append(box.id)
     for edge in layout.edges:
         boxes[boxes[edge.source].parent].edges.append((edge.source, edge.target))
-    return Picture(f"{report.workflow.name} {report.run_id}", boxes)
+    return Picture(f"{report.workflow.name} {report.run_id}: {report.phase}", boxes)
 
 
-def _became(tasks: Sequence[TaskReport]) -> str:
+def _fill(box: Box, tasks: Sequence[TaskReport | HookReport], *, has_ended: bool) -> None:
+    """Say in a box what became of the task runs that it stands for."""
+    counts = Counter(task.phase for task in tasks)
+    box.phase = min(counts, key=_WORST.index, default="Created")
+    if len(tasks) > 1:
+        box.counts = {phase: counts[phase] for phase in _WORST if phase in counts}
+    box.lines.append(_became(tasks) or ("did not run" if has_ended else "has not run yet"))
+
+
+def _became(tasks: Sequence[TaskReport | HookReport]) -> str:
     """`Failed in 1.20s`, or of several iterations `3 Succeeded, 1 Failed`."""
     if len(tasks) != 1:
         counts = Counter(task.phase for task in tasks)
@@ -144,6 +160,8 @@ def lay_out(plan: Plan, depth: int | None = None, open_loops: Collection[str] | 
             y=rect.y,
             width=rect.width,
             height=rect.height,
+            title_lines=folded(box, rect.width)[0],
+            detail_lines=folded(box, rect.width)[1],
         )
         for box, rect in zip(shown.boxes, placed.rects, strict=True)
     ]

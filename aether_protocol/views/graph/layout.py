@@ -1,11 +1,13 @@
 """Where the boxes of a picture lie: layers from top to bottom, each group laid out by itself, from the inside out.
 
 Law: no recursion and no quadratic step. Arrows join neighbours of one group only, so a group is a box of known size to
-the group around it. Long arrows run over invisible points, one per layer and source, so that they pass beside the boxes.
+the group around it. Long arrows run over invisible points, one per layer and source (of several arrows to one box: one per
+layer and target), so that they pass beside the boxes.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
@@ -13,19 +15,30 @@ from typing import Final
 from msgspec import Struct, field
 
 from aether_protocol.views.graph.picture import Box, Picture
+from aether_protocol.views.graph.tracks import count_tracks
 
 MAX_POINTS: Final = 20_000  # invisible points of one group; beyond, long arrows are drawn straight
 SWEEPS: Final = 6
 
 
 class Metrics(Struct, frozen=True):
-    """Sizes of one output format. `size(box)` is that of a box without children; `pad` is (left, top, right, bottom)."""
+    """Sizes of one output format.
+
+    Attributes:
+        size: of a box without children, its width and height.
+        head: of a group of this width at least: the width that its heading needs, and the height.
+        pad: left, right and below the children of a group.
+        gap: between boxes of a layer.
+        layer_gap: between layers, by the number of tracks there.
+        room: a width that is kept to where that can be, by more layers; 0: none.
+    """
 
     size: Callable[[Box], tuple[int, int]]
-    pad: tuple[int, int, int, int]
-    least: Callable[[Box], int]  # width that the title of a group needs
-    gap: int  # between boxes of a layer
-    layer_gap: Callable[[int], int]  # between layers, by the number of sources whose arrows bend there
+    head: Callable[[Box, int], tuple[int, int]]
+    pad: tuple[int, int, int]
+    gap: int
+    layer_gap: Callable[[int], int]
+    room: int = 0
 
 
 class Rect(Struct):
@@ -74,34 +87,48 @@ def arrange(picture: Picture, metrics: Metrics) -> Layout:
     """Place everything. Children come after their parents in the list, so backwards is from the inside out."""
     rects = [Rect() for _ in picture.boxes]
     arrows: list[tuple[int, list[Arrow]]] = []
+    heads = [0] * len(picture.boxes)
+    left, right, below = metrics.pad
+    rooms = _rooms(picture, metrics)
     for box in reversed(picture.boxes):
         if not box.group:
             rects[box.id].width, rects[box.id].height = metrics.size(box)
             continue
-        width, height, inner = _group(box, rects, metrics)
-        left, top, right, bottom = metrics.pad
-        rects[box.id].width = max(width + left + right, metrics.least(box))
-        rects[box.id].height = height + top + bottom
+        width, height, inner = _group(box, rects, metrics, rooms[box.id])
+        least, heads[box.id] = metrics.head(box, width + left + right)
+        rects[box.id].width = max(width + left + right, least)
+        rects[box.id].height = height + heads[box.id] + below
         spare = (rects[box.id].width - width - left - right) // 2
         for child in box.children:
             rects[child].x += spare
         for arrow in inner:
-            arrow.points = [(x + spare, above, below) for x, above, below in arrow.points]
+            arrow.points = [(x + spare, top, bottom) for x, top, bottom in arrow.points]
         arrows.append((box.id, inner))
     for box in picture.boxes[1:]:
         parent = rects[box.parent]
-        rects[box.id].x += parent.x + metrics.pad[0]
-        rects[box.id].y += parent.y + metrics.pad[1]
+        rects[box.id].x += parent.x + left
+        rects[box.id].y += parent.y + heads[box.parent]
     for group, inner in arrows:
-        x, y = rects[group].x + metrics.pad[0], rects[group].y + metrics.pad[1]
+        x, y = rects[group].x + left, rects[group].y + heads[group]
         for arrow in inner:
             arrow.points = [(px + x, top + y, bottom + y) for px, top, bottom in arrow.points]
     return Layout(rects, [arrow for _, inner in arrows for arrow in inner])
 
 
-def _group(box: Box, rects: list[Rect], metrics: Metrics) -> tuple[int, int, list[Arrow]]:
+def _rooms(picture: Picture, metrics: Metrics) -> list[int]:
+    """By box the width that its children may take; 0: any."""
+    if not metrics.room:
+        return [0] * len(picture.boxes)
+    sides = metrics.pad[0] + metrics.pad[1]
+    rooms = [metrics.room - sides]
+    for box in picture.boxes[1:]:
+        rooms.append(max(rooms[box.parent] - sides, 1))
+    return rooms
+
+
+def _group(box: Box, rects: list[Rect], metrics: Metrics, room: int) -> tuple[int, int, list[Arrow]]:
     """Lay out the children of one group from (0, 0); gives its inner size and its arrows."""
-    layers = _layers(box)
+    layers = _layers(box, rects, metrics.gap, room)
     items, chains = _items(box, layers, rects)
     rows: list[list[int]] = [[] for _ in range(max(item.layer for item in items) + 1)]
     for number, item in enumerate(items):
@@ -116,8 +143,8 @@ def _group(box: Box, rects: list[Rect], metrics: Metrics) -> tuple[int, int, lis
         height = max((rects[items[n].box].height for n in row if items[n].box >= 0), default=0)
         tops.append(y)
         bottoms.append(y + height)
-        bent = sum(any(middles[below] != middles[n] for below in items[n].below) for n in row)
-        y += height + metrics.layer_gap(bent)
+        hops = {middles[n]: frozenset(middles[below] for below in items[n].below) for n in row if items[n].below}
+        y += height + metrics.layer_gap(count_tracks(hops))
     for left, item in zip(lefts, items, strict=True):
         if item.box >= 0:
             rects[item.box].x, rects[item.box].y = left, tops[item.layer]
@@ -132,8 +159,8 @@ def _group(box: Box, rects: list[Rect], metrics: Metrics) -> tuple[int, int, lis
     return width, bottoms[-1], arrows
 
 
-def _layers(box: Box) -> dict[int, int]:
-    """Each child's layer: the longest way to it (the edges have no cycle)."""
+def _layers(box: Box, rects: list[Rect], gap: int, room: int) -> dict[int, int]:
+    """Each child's layer: the longest way to it (the edges have no cycle), or a later one that has room for it."""
     below: dict[int, list[int]] = {child: [] for child in box.children}
     open_: dict[int, int] = dict.fromkeys(box.children, 0)
     for source, target in box.edges:
@@ -141,7 +168,12 @@ def _layers(box: Box) -> dict[int, int]:
         open_[target] += 1
     layer = dict.fromkeys(box.children, 0)
     ready = [child for child in box.children if not open_[child]]
+    used: dict[int, int] = {}
     for child in ready:  # grows while it is walked
+        width = rects[child].width
+        while room and layer[child] in used and used[layer[child]] + gap + width > room:
+            layer[child] += 1
+        used[layer[child]] = used.get(layer[child], -gap) + gap + width
         for target in below[child]:
             layer[target] = max(layer[target], layer[child] + 1)
             open_[target] -= 1
@@ -156,25 +188,38 @@ def _items(
     """The children and invisible points as items; and for each edge (source, target, its points)."""
     items = [_Item(child, layers[child], rects[child].width) for child in box.children]
     number = {child: n for n, child in enumerate(box.children)}
-    farthest: dict[int, int] = {}
-    for source, target in box.edges:
-        farthest[source] = max(farthest.get(source, 0), layers[target])
-    straight = sum(max(0, far - layers[source] - 1) for source, far in farthest.items()) > MAX_POINTS
-    points: dict[tuple[int, int], int] = {}
+    long = [(source, target) for source, target in box.edges if layers[target] > layers[source] + 1]
+    leaving = Counter(source for source, _ in long)
+    # Whose point it is: that of the source where several long arrows leave it, else that of the target.
+    whose = {edge: (0, edge[0]) if leaving[edge[0]] > 1 else (1, edge[1]) for edge in long}
+    reach: dict[tuple[int, int], tuple[int, int]] = {}
+    for source, target in long:
+        first, last = reach.get(whose[source, target], (layers[source], layers[target]))
+        reach[whose[source, target]] = min(first, layers[source]), max(last, layers[target])
+    straight = sum(last - first - 1 for first, last in reach.values()) > MAX_POINTS
+    joined: set[tuple[int, int]] = set()
+
+    def join(above: int, below: int) -> None:
+        if (above, below) not in joined:
+            joined.add((above, below))
+            items[above].below.append(below)
+            items[below].above.append(above)
+
+    points: dict[tuple[tuple[int, int], int], int] = {}
     chains: list[tuple[int, int, list[int]]] = []
     for source, target in box.edges:
         chain: list[int] = []
         last = number[source]
         for layer in range(layers[source] + 1, layers[target]) if not straight else ():
-            if (source, layer) not in points:
-                points[source, layer] = len(items)
-                items[last].below.append(len(items))
-                items.append(_Item(-1, layer, 1, above=[last]))
-            last = points[source, layer]
+            key = whose[source, target], layer
+            if key not in points:
+                points[key] = len(items)
+                items.append(_Item(-1, layer, 1))
+            join(last, points[key])
+            last = points[key]
             chain.append(last)
         if not straight or layers[target] == layers[source] + 1:
-            items[last].below.append(number[target])
-            items[number[target]].above.append(last)
+            join(last, number[target])
         chains.append((source, target, chain))
     return items, chains
 

@@ -6,8 +6,18 @@ from aether_protocol.expressions import parse_expression, parse_template
 from aether_protocol.plan.model import Call, DagDef, Definition, Kind, LoopDef, Plan, Retry, TaskDef
 
 
-def task(name: str, at: int = 0, after: tuple[int, ...] = (), when: str | None = None, retry: int = 0) -> Call:
-    target = TaskDef(name, "script", parse_template({}, frozenset()), False, (), (), None, None)
+def task(
+    name: str,
+    at: int = 0,
+    after: tuple[int, ...] = (),
+    when: str | None = None,
+    retry: int = 0,
+    *,
+    what: str = "script",
+    **config: str,
+) -> Call:
+    names = frozenset({("workflow", "parameters", "version")})
+    target = TaskDef(name, what, parse_template(dict(config), names), False, (), (), None, None)
     condition = parse_expression(when) if when else None
     return Call(
         name, at, Kind.TASK, target, dependencies=after, when=condition, retry=Retry(retry) if retry else None

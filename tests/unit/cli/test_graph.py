@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from itertools import combinations
 
 import pytest
+from msgspec.structs import replace
 
-from aether_protocol.views.graph.ascii import as_ascii
+from aether_protocol.plan.model import HookEvent
+from aether_protocol.views.graph.characters import as_characters
 from aether_protocol.views.graph.layout import Layout, Metrics, Rect, arrange
 from aether_protocol.views.graph.markup import as_dot, as_mermaid
 from aether_protocol.views.graph.picture import MAX_BOXES, Picture, picture
 from aether_protocol.views.graph.svg import as_svg
+from aether_protocol.views.graph.tracks import STRAIGHT, tracks
+from aether_protocol.views.html.page import picture_page
+from aether_protocol.views.text import cells
 from tests.unit.cli.plans import dag, everything, loop, plan, task
 
-METRICS = Metrics(lambda box: (11, 4), (2, 2, 2, 1), lambda box: 20, 3, lambda bent: 2 + bent)
+METRICS = Metrics(lambda box: (11, 4), lambda box, width: (20, 2), (2, 2, 1), 3, lambda bends: 2 + bends)
 
 
 def laid_out(shown: Picture) -> Layout:
@@ -65,7 +71,7 @@ def test_long_arrows_pass_beside_the_boxes() -> None:
             assert hit == []
 
 
-@pytest.mark.parametrize("draw", [as_ascii, as_svg, as_dot, as_mermaid])
+@pytest.mark.parametrize("draw", [as_characters, as_svg, as_dot, as_mermaid, picture_page])
 def test_ten_thousand_tasks_in_a_row_and_side_by_side_are_no_trouble(draw) -> None:
     chain = plan(dag("main", *(task(f"t{i}", i, (i - 1,) if i else ()) for i in range(MAX_BOXES - 2))))
     fan = plan(dag("main", *(task(f"t{i}", i, (0,) if i else ()) for i in range(MAX_BOXES - 2))))
@@ -82,13 +88,81 @@ def test_depth_closes_what_lies_deeper() -> None:
     assert len(picture(everything(), depth=0).boxes) == 1
 
 
-def test_ascii_shows_tasks_groups_conditions_and_retries() -> None:
-    drawn = as_ascii(picture(everything()))
+def test_the_terminal_shows_tasks_groups_conditions_and_retries() -> None:
+    drawn = as_characters(picture(everything()), plain=True)
     assert drawn.isascii()
-    for text in ("fetch", "+- build (dag) -", "batch (loop): 3 items, 2 at once", "retry up to 2", 'env == "<prod>"'):
+    for text in ("fetch", "+- build (dag) -", "batch (loop): 3 items, 2", "retry up to 2", 'env == "<prod>"'):
         assert text in drawn
     width = {len(line) for line in drawn.splitlines()}
     assert len(width) == 1, "the frame around everything is closed on the right"
+
+
+def hooked() -> Picture:
+    """An approval with a hook, in a workflow with one; a name and a question that are longer than a box is wide."""
+    question = "is version {{workflow.parameters.version}} of everything really to be published to all customers?"
+    name = "approve-what-is-going-to-be-published-tonight-and-on-every-other-night"
+    ask = task(name, 1, (0,), what="await", message=question)
+    ask = replace(ask, hooks={HookEvent.ON_SUSPEND: task("tell")})
+    return picture(replace(plan(dag("main", task("build"), ask)), hooks={HookEvent.ON_EXIT: task("clean")}))
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("shown", [picture(everything()), wide(12), wide(60), hooked()], ids=["all", "dag", "big", "hooks"])
+def test_no_line_is_wider_than_the_terminal_and_every_word_is_there(shown: Picture, plain: bool, columns: int) -> None:
+    drawn = as_characters(shown, columns, plain=plain)
+    assert max(map(cells, drawn.splitlines())) <= columns
+    assert drawn.isascii() or not plain
+    for box in shown.boxes:
+        for part in re.split(r"[^A-Za-z0-9]+", " ".join([box.title, *box.lines])):
+            assert part in drawn, "a text is folded, not cut"
+
+
+def test_hooks_and_approvals_are_drawn_in_every_format() -> None:
+    shown = hooked()
+    assert {box.kind for box in shown.boxes} == {"workflow", "dag", "task", "approval", "hook"}
+    text, svg, dot, mermaid = (write(shown) for write in (as_characters, as_svg, as_dot, as_mermaid))
+    for event in ("onSuspend", "workflow onExit"):
+        assert event in text
+        assert event in svg
+    assert "╔" in text
+    assert "╌" in text
+    assert svg.count('class="weak"') == 2
+    assert dot.count("style=dotted") == 2
+    assert "shape=hexagon" in dot
+    assert mermaid.count("-.->") == 2
+    assert '{{"approve-what' in mermaid
+
+
+def test_lines_of_different_arrows_are_told_apart() -> None:
+    """Two tasks that wait for one and the same share a line; a line that only passes is crossed, not joined."""
+    shared = as_characters(picture(plan(dag("main", task("a"), task("b", 1), task("c", 2, (0, 1))))))
+    assert len([line for line in shared.splitlines() if re.search("└─+┬─+┘", line) and "┘   └" not in line]) == 1
+    crossing = as_characters(picture(plan(dag("main", task("a"), task("b", 1), task("c", 2, (1,)), task("d", 3, (0, 1))))))
+    assert "┼" not in crossing
+
+
+def test_nets_have_tracks_that_do_not_meet() -> None:
+    hops = {1: frozenset({9}), 5: frozenset({5}), 9: frozenset({20}), 30: frozenset({40}), 50: frozenset({40})}
+    found = tracks(hops)
+    assert found[frozenset({5})] == STRAIGHT
+    assert found[frozenset({20})] < found[frozenset({9})], "what leaves column 9 is above what comes down there"
+    assert found[frozenset({40})] == 0, "far away from the others"
+
+
+def test_phases_are_colours_and_words() -> None:
+    shown = picture(everything())
+    for box in shown.boxes:
+        box.phase = "Failed" if box.title == "lint" else "Succeeded"
+        box.lines.append(box.phase)
+    shown.boxes[-1].counts = {"Failed": 1, "Succeeded": 3}
+    painted = as_characters(shown, paint=lambda text, phase: f"<{phase}>{text}</>")
+    assert "<Failed>│ lint    │</>" in painted
+    svg, dot, mermaid = as_svg(shown), as_dot(shown), as_mermaid(shown)
+    assert 'class="task failed"' in svg
+    assert 'class="bar-failed"' in svg
+    assert "classDef Failed stroke:#c62f2f" in mermaid
+    assert 'color="#c62f2f"' in dot
 
 
 def test_svg_is_well_formed_and_escaped() -> None:

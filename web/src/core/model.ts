@@ -145,6 +145,13 @@ export class RunModel {
       if (found === undefined) counts.set(box, (found = {}));
       found[task.phase] = (found[task.phase] ?? 0) + 1;
     }
+    for (const hook of this.hooks) {
+      const box = boxPath(hook.hook);
+      if (!drawn.has(box)) continue;
+      const found = counts.get(box) ?? {};
+      found[hook.phase] = (found[hook.phase] ?? 0) + 1;
+      counts.set(box, found);
+    }
     return counts;
   }
 }

@@ -122,10 +122,12 @@ export interface RunEvent {
 export interface LayoutBox {
   id: number;
   parent: number | null;
-  kind: "task" | "dag" | "loop";
+  kind: "task" | "approval" | "hook" | "dag" | "loop" | "workflow";
   title: string;
   path: string;
   lines: string[];
+  titleLines: string[];
+  detailLines: string[];
   optional: boolean;
   x: number;
   y: number;

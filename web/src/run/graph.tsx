@@ -66,6 +66,8 @@ function Drawn({ layout, counts, selected, open }: DrawnProps) {
   };
 
   const choose = (box: LayoutBox): void => {
+    if (box.kind === "workflow") return;
+    if (box.kind === "hook") return ask({ tab: "logs", only: box.path.includes("[i]") ? null : box.path });
     if (box.kind === "loop" && !groups.has(box.id)) unfold(box);
     else if (box.kind === "loop" && open.includes(box.path)) fold(box);
     else if (!box.path.includes("[i]")) ask({ task: box.path });
@@ -86,7 +88,9 @@ function Drawn({ layout, counts, selected, open }: DrawnProps) {
           {layout.nodes.filter((box) => groups.has(box.id)).map((box) => (
             <Group key={box.id} box={box} counts={counts.get(box.path)} onChoose={() => choose(box)} />
           ))}
-          {layout.edges.map((edge) => <path key={`${edge.source}-${edge.target}`} class="edge" d={curve(edge.points)} />)}
+          {layout.edges.map((edge) => (
+            <path key={`${edge.source}-${edge.target}`} class={`edge ${layout.nodes[edge.target]?.kind ?? ""}`} d={curve(edge.points)} />
+          ))}
           {layout.nodes.filter((box) => !groups.has(box.id)).map((box) => (
             <Box key={box.id} box={box} counts={counts.get(box.path)} on={box.path === shown} onChoose={() => choose(box)} />
           ))}
@@ -143,7 +147,7 @@ function Group({ box, counts, onChoose }: BoxProps) {
       <g role="button" tabIndex={0} aria-label={said(box, counts)} onClick={onChoose} onKeyDown={keyed(onChoose)}>
         <title>{said(box, counts)}</title>
         <rect class="hit" x={box.x} y={box.y} width={box.width} height={30} rx={8} />
-        <text x={box.x + 14} y={box.y + 21}><tspan class="title">{box.title}</tspan>{"  "}<tspan class="sub">{box.lines.join(" · ")}</tspan></text>
+        <Lines box={box} x={box.x + 14} anchor="start" />
       </g>
     </g>
   );
@@ -152,18 +156,28 @@ function Group({ box, counts, onChoose }: BoxProps) {
 function Box({ box, counts, onChoose, on = false }: BoxProps) {
   const several = total(counts);
   const phase = leading(counts);
+  const isClosed = box.kind === "dag" || box.kind === "loop";
   return (
     <g class={`box ${phase ?? "none"} ${box.kind} ${on ? "on" : ""} ${box.optional ? "optional" : ""}`} role="button" tabIndex={0}
       aria-label={said(box, counts)} onClick={onChoose} onKeyDown={keyed(onChoose)}>
       <title>{said(box, counts)}</title>
-      {box.kind !== "task" && <rect class="behind" x={box.x + 4} y={box.y + 4} width={box.width} height={box.height} rx={6} />}
-      <rect x={box.x} y={box.y} width={box.width} height={box.height} rx={6} />
-      {(several > 1 || box.kind !== "task") && counts !== undefined && <Bar box={box} counts={counts} several={several} />}
-      <text x={box.x + box.width / 2} y={box.y + 22} text-anchor="middle" class="title">{box.title}</text>
-      {box.lines.map((line, index) => (
-        <text key={index} x={box.x + box.width / 2} y={box.y + 39 + index * 17} text-anchor="middle" class="sub">{line}</text>
-      ))}
+      {isClosed && <rect class="behind" x={box.x + 4} y={box.y + 4} width={box.width} height={box.height} rx={6} />}
+      <rect x={box.x} y={box.y} width={box.width} height={box.height} rx={box.kind === "approval" ? Math.min(box.height / 2, 22) : 6} />
+      {(several > 1 || isClosed) && counts !== undefined && <Bar box={box} counts={counts} several={several} />}
+      <Lines box={box} x={box.x + box.width / 2} anchor="middle" />
     </g>
+  );
+}
+
+/** The texts of a box, as the server has folded them so that they fit. */
+function Lines({ box, x, anchor }: { box: LayoutBox; x: number; anchor: "start" | "middle" }) {
+  const lines = [...box.titleLines.map((text) => ["title", text]), ...box.detailLines.map((text) => ["sub", text])];
+  return (
+    <>
+      {lines.map(([style, text], index) => (
+        <text key={index} x={x} y={box.y + 21 + index * 17} text-anchor={anchor} class={style}>{text}</text>
+      ))}
+    </>
   );
 }
 

@@ -23,21 +23,42 @@ EPILOG = """\b
 Examples:
   aether graph flow.yaml                        (drawn in the terminal)
   aether graph flow.yaml -o svg --to flow.svg
+  aether graph flow.yaml -o html --to flow.html (a page in one file)
   aether graph flow.yaml -o mermaid             (for Markdown)
   aether graph flow.yaml -o dot | dot -Tpng > flow.png
   aether graph latest -o svg --to run.svg       (a run, coloured by phase)"""
 
 
-def _ascii(shown: Picture) -> str:
-    from aether_protocol.views.graph.ascii import as_ascii
+def _text(shown: Picture) -> str:
+    from aether_protocol.cli.terminal.color import colored
+    from aether_protocol.cli.terminal.streams import shows, terminal_columns
+    from aether_protocol.views.graph.characters import JOINTS, as_characters
+    from aether_protocol.views.phases import PHASE_COLORS
 
-    return as_ascii(shown)
+    def paint(text: str, phase: str) -> str:
+        return click.style(text, fg=PHASE_COLORS[phase])
+
+    plain = not shows("".join(JOINTS.values()), err=False)
+    return as_characters(shown, terminal_columns(), plain=plain, paint=paint if colored() else None)
+
+
+def _ascii(shown: Picture) -> str:
+    from aether_protocol.cli.terminal.streams import terminal_columns
+    from aether_protocol.views.graph.characters import as_characters
+
+    return as_characters(shown, terminal_columns(), plain=True)
 
 
 def _svg(shown: Picture) -> str:
     from aether_protocol.views.graph.svg import as_svg
 
     return as_svg(shown)
+
+
+def _html(shown: Picture) -> str:
+    from aether_protocol.views.html.page import picture_page
+
+    return picture_page(shown)
 
 
 def _mermaid(shown: Picture) -> str:
@@ -52,12 +73,14 @@ def _dot(shown: Picture) -> str:
     return as_dot(shown)
 
 
-FORMATS: Mapping[str, Callable[[Picture], str]] = {"text": _ascii, "svg": _svg, "mermaid": _mermaid, "dot": _dot}
+FORMATS: Mapping[str, Callable[[Picture], str]] = {
+    "text": _text, "ascii": _ascii, "svg": _svg, "html": _html, "mermaid": _mermaid, "dot": _dot,
+}
 
 
 class GraphOptions(Struct, frozen=True, kw_only=True):
     file: Annotated[str, argument("FILE", type=Location())]
-    output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", old={"ascii": "text"}, to=True)] = "text"
+    output: Annotated[str, output_option(*FORMATS, help="What to draw it as.", to=True)] = "text"
     to: ToOption = None
     depth: Annotated[
         int | None, option("--depth", type=Number(0), metavar="N", help="Draw dags and loops below this depth closed.")
