@@ -77,7 +77,7 @@ def test_every_command_takes_quiet_and_color_and_those_with_json_take_its_short_
         ("ls --limt 3", "no such option --limt", "did you mean --limit?"),
         ("ls --phase Faild", "invalid value for --phase: 'Faild' is not one of its values", "did you mean 'Failed'?"),
         ("graph x.yaml -o pgn", "invalid value for --output: 'pgn' is not one of its values",
-         "it is one of: text, svg, mermaid, dot"),
+         "it is one of: text, ascii, svg, html, mermaid, dot"),
         ("show", "missing argument 'RUN'", "usage: aether show [OPTIONS] RUN [TASK]"),
         ("cron shwo x", "no such command 'shwo'", "did you mean 'show'?"),
         ("valdate", "no such command 'valdate'", "did you mean 'validate'?"),

@@ -20,7 +20,7 @@ EPILOG = """\b
 Examples:
   aether report latest --to report.html
   aether report nightly --to nightly.html --server https://aether.example.com
-  aether report latest --log-lines 0 | mail -a 'Content-Type: text/html' -s 'nightly' ops@example.com
+  aether report latest --log-lines 20 > latest.html
 
 The page needs no script and nothing from another place: it can be sent, or kept as an artifact of a CI. Secrets are masked in
 it as everywhere."""
