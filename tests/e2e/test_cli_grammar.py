@@ -21,7 +21,7 @@ PICTURES = {
     "graph good.yaml": ("text", "ascii", "svg", "html", "mermaid", "dot"),
     "cron export nightly -o crontab": (),
     "export good": ("jsonl",),
-    "report good --log-lines 5": (),
+    "report good --log-lines 5": ("html",),
 }
 
 

@@ -17,7 +17,7 @@ HOSTS = "text|events"
 FORMS = {
     "init": "",
     "validate": FOUND,
-    "graph": "text|svg|mermaid|dot",
+    "graph": "text|ascii|svg|html|mermaid|dot",
     "test": "text|json|junit",
     "explain": LISTED,
     "apply": LISTED,
@@ -62,6 +62,7 @@ FORMS = {
     "events": "json|text",
     "replay": LISTED,
     "diff": LISTED,
+    "report": "html",
     "rm": LISTED,
     "prune": LISTED,
     "export": "jsonl",

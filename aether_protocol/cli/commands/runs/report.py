@@ -7,7 +7,7 @@ from typing import Annotated
 import click
 from msgspec import Struct
 
-from aether_protocol.cli.command import command_with, option
+from aether_protocol.cli.command import command_with, option, output_option
 from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.options import RunArgument, StoreOption, ToOption
@@ -33,6 +33,7 @@ class ReportOptions(Struct, frozen=True, kw_only=True):
         option("--log-lines", type=Number(0), metavar="N", default=200, show_default=True,
                help="How many lines of each task's log are shown, at most 32 KiB of each; 0: none."),
     ] = 200
+    output: Annotated[str, output_option("html", help="What to write it as.", to=True)] = "html"
     to: ToOption = None
     store: StoreOption
 
