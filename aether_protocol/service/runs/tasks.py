@@ -1,8 +1,8 @@
 """Tasks over all runs: what runs, what waits and why, what failed.
 
 Law: a page looks at a bounded number of runs, newest first, and at a bounded number of the tasks of each; nothing is kept of
-tasks beside their runs, so that to run one costs nothing for this. Open tasks are those of open runs; tasks that failed are
-looked for in runs that are open, or that failed themselves.
+tasks beside their runs, so that to run one costs nothing for this. Tasks are looked for in runs that are open, and those that
+failed in runs that failed themselves, too.
 """
 
 from __future__ import annotations
@@ -94,13 +94,8 @@ async def find_tasks(
 
 async def _rows(runs: RunReader, query: RunQuery, wanted: TasksWanted) -> list[RunSummary]:
     """The runs that may have such tasks, newest first: one more than the page holds, where there are more."""
-    asked = replace(query, limit=(query.limit or 0) + 1)
-    found = list(await runs.list(replace(asked, closed=False)))
-    ended = [phase for phase in ENDED_BADLY if phase in wanted.phases]
-    if ended:
-        found += await runs.list(replace(asked, closed=True, phases=ended))
-    found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
-    return found[: asked.limit]
+    phases = [phase for phase in (*OPEN, *ENDED_BADLY) if phase in OPEN or phase in wanted.phases]
+    return [*await runs.list(replace(query, phases=phases, limit=(query.limit or 0) + 1))]
 
 
 async def tasks_of(

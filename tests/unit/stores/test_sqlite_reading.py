@@ -40,7 +40,7 @@ def seen(path: Path) -> str:
     return " ".join(found)
 
 
-def test_the_newest_runs_of_each_workflow_are_found_without_a_look_at_the_others(tmp_path: Path) -> None:
+def test_the_newest_runs_of_each_workflow_and_those_that_failed_are_found_without_a_look_at_the_others(tmp_path: Path) -> None:
     """Of 100 000 runs: on the thread that steps are appended on."""
     fill = (
         "WITH RECURSIVE made (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM made WHERE i < 100000) INSERT INTO runs "
@@ -57,6 +57,13 @@ def test_the_newest_runs_of_each_workflow_are_found_without_a_look_at_the_others
         store.database.connection.set_progress_handler(None, 0)
         assert len(rows) == 60 * 20
         assert len(looked) * 100 < 200_000, "about 100 for each row that is given"
+        store.database.execute("UPDATE runs SET phase = 'Failed' WHERE created_at % 5000 = 0")
+        looked.clear()
+        store.database.connection.set_progress_handler(lambda: looked.append(None), 100)
+        bad = await store.runs.rows(RunQuery(phases=("Running", "Failed", "Error"), limit=50))
+        store.database.connection.set_progress_handler(None, 0)
+        assert len(bad) == 20
+        assert len(looked) * 100 < 5_000, "runs that succeeded are not looked at"
 
     play(open_sqlite(str(tmp_path / "a.db")), look)
 

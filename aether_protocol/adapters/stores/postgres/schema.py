@@ -40,6 +40,7 @@ _BESIDE: Final[tuple[tuple[str, ...], ...]] = (
         "INSERT INTO about VALUES (0, 0)",
     ),
     (),
+    (),
 )
 
 _POOLER_HINT: Final = (

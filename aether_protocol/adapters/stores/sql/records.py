@@ -243,6 +243,8 @@ def condition(query: RunQuery, database: SqlDatabase) -> tuple[str, list[Json]]:
     if query.phases:
         texts.append(f"phase IN ({', '.join('?' * len(query.phases))})")
         values += query.phases
+        if "Succeeded" not in query.phases:
+            texts.append("phase <> 'Succeeded'")  # follows from the above, and an index is found by it (`runs_other`)
     if query.namespaces is not None:
         texts.append(database.holds_namespace)  # any number of them
         values.append(database.list_value(query.namespaces))

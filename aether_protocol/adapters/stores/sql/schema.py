@@ -252,6 +252,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (*_RUNS, *_LEASES, *_CHANGES, *_LOGS_AND_LIBRARY, *_SCHEDULES, *_ACCESS, *_FLEET),  # FIRST
     # The newest runs of each workflow (`newest`).
     ("CREATE INDEX runs_workflow ON runs (namespace, workflow, created_at DESC, run_id DESC)",),
+    # The newest runs in other phases than that in which most are: a condition on phases says so in these words (`condition`).
+    ("CREATE INDEX runs_other ON runs (created_at DESC, run_id DESC) WHERE phase <> 'Succeeded'",),
 )
 NEWEST: Final = FIRST + len(MIGRATIONS) - 1
 # The oldest schema whose programs may use a store of NEWEST. A migration that only adds what they do not look at leaves it as
