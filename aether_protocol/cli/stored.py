@@ -153,7 +153,7 @@ def copy_between(source: str, target: str) -> CopiedStore:
     """Copy the store at a URL, which must be there, into the one at another."""
     import asyncio
 
-    from aether_protocol.service.store_copy import copy_store
+    from aether_protocol.service.store_copy import check_source, copy_store
 
     if source == target:
         raise UsageError(f"{without_password(source)} is to be copied into itself", hint="give two stores")
@@ -163,6 +163,7 @@ def copy_between(source: str, target: str) -> CopiedStore:
 
     async def go() -> CopiedStore:
         async with existing(source, writes=False) as there:
+            await check_source(there)
             made = open_at(target)
             try:
                 return await copy_store(there, made)

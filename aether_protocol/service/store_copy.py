@@ -35,12 +35,16 @@ class CopiedStore(Struct):
     audit: int = 0
 
 
-async def copy_store(source: Store, target: Store) -> CopiedStore:
-    """Copy all that `source` keeps. Raises BusyError, before anything is copied, where an engine drives runs there."""
+async def check_source(source: Store) -> None:
+    """Raise BusyError where an engine drives runs of a store that is to be copied: before there is anything of the copy."""
     driven = [lease.owner for lease in await source.leases.owners() if lease.live]
     if driven:
         hint = "stop what runs on it first, so that nothing is recorded there that the copy has not"
         raise BusyError(f"an engine drives runs of the store that is copied: {driven[0]!r}", hint=hint)
+
+
+async def copy_store(source: Store, target: Store) -> CopiedStore:
+    """Copy all that `source`, which was checked, keeps."""
     done = CopiedStore()
     for namespace in await source.namespaces.list():
         done.namespaces += await target.namespaces.put(namespace)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.documents import script
+from tests.e2e.process import start
+from tests.e2e.servers import wait_for
 from tests.e2e.store_cli import Cli, ids, make_cli
 from tests.postgres import database_url
 
@@ -83,6 +87,29 @@ def test_a_store_goes_to_postgres_and_back(cli: Cli, tmp_path: Path) -> None:
     into_itself = cli("db", "copy", url, url)
     assert (into_itself.code, "into itself" in into_itself.err) == (2, True)
     assert cli("db", "copy", "memory", url).code == 2
+
+
+def test_a_copy_that_is_refused_makes_nothing(cli: Cli, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    (tmp_path / "flow.json").write_text(json.dumps(script(f"touch {begun}; until [ -e {gate} ]; do sleep 0.02; done")))
+    running = start("run", tmp_path / "flow.json", "--store", f"sqlite:{tmp_path}/from.db")
+    try:
+        wait_for(begun.exists)
+        refused = cli("db", "copy", f"sqlite:{tmp_path}/from.db", f"sqlite:{tmp_path}/to.db")
+        assert "an engine drives runs" in refused.err
+        assert not (tmp_path / "to.db").exists()
+    finally:
+        gate.touch()
+        running.communicate()
+    assert cli("db", "copy", f"sqlite:{tmp_path}/from.db", f"sqlite:{tmp_path}/to.db").code == 0
+
+
+def test_first_commands_at_once_set_an_empty_database_up(tmp_path: Path) -> None:
+    url = database_url()
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    first = [start("run", tmp_path / "flow.yaml", "--store", url, "--quiet") for _ in range(4)]
+    said = [one.communicate()[1] for one in first]
+    assert [one.returncode for one in first] == [0] * 4, said
 
 
 def test_the_missing_extra_is_reported_before_anything_begins(
