@@ -239,6 +239,7 @@ FAULTS = (
         SUPERVISOR,
         "            if not late and self.held.add(item.token, item.assignment):",
         "            if self.held.add(item.token, item.assignment):",
+        tests="tests/unit/worker/test_supervisor.py",
     ),
     Fault(
         "FLEET-12",

@@ -86,6 +86,7 @@ class Server:
         self.record = True
         self.keep_logs = True
         self.deaf = False  # to polls
+        self.frozen_s = 0.0  # so long the worker's machine stands still while the answer to a poll with work is on its way
         self.beats: list[int] = []  # the polls that they named
         self.lost: set[str] = set()  # logs of these deliveries are lost
         self.work = [WorkItem(token="t1", assignment={})]
@@ -114,6 +115,8 @@ class Server:
             await asyncio.sleep(timeout_s)
             raise TransportError("no answer")
         work, self.work = self.work, []
+        if work:
+            asyncio.get_running_loop().clock.passed += self.frozen_s  # type: ignore[attr-defined]
         if not work:
             await asyncio.sleep(timeout_s)
             self._check()
@@ -255,6 +258,24 @@ def test_a_result_whose_answer_is_lost_comes_again() -> None:
         pool.observer.finished("t1", {"code": 0})
         await asyncio.sleep(20)
         assert [[one.token for one in report.results] for _, report in server.reports if report.results] == [["t1"]] * 3
+        running.cancel()
+
+    play(body)
+
+
+@pytest.mark.parametrize(("frozen_s", "begun"), [(2.0, ["t2"]), (LEASE_S, [])], ids=["in time", "after the lease"])
+def test_work_that_arrives_after_the_lease_is_not_begun(frozen_s: float, begun: list[str]) -> None:
+    """By then another worker has it."""
+
+    async def body() -> None:
+        server, pool = Server(), Pool()
+        server.work = []
+        running = asyncio.create_task(supervisor(server, pool).run())
+        await asyncio.sleep(1)
+        server.work, server.frozen_s = [WorkItem(token="t2", assignment={})], frozen_s
+        await asyncio.sleep(2 * LEASE_S)
+        assert server.work == []
+        assert [token for kind, token, _ in pool.events if kind == "begin"] == begun
         running.cancel()
 
     play(body)
