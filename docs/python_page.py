@@ -78,7 +78,8 @@ SERVICE = "Ask about runs, schedules and documents (`aether_protocol.service`)"
 SERVICE_NAMES = (
     *("connect", "connect_blocking", "BlockingClient", "client_of", "DocumentContext", "DocumentText", "LibraryTexts"),
     "StoredWorkflow",
-    *("Client", "RunReader", "RunInspector", "PlanReader", "RunControl", "ScheduleControl", "DocumentControl", "StoreControl"),
+    *("Client", "RunReader", "RunInspector", "PlanReader", "RunExtracts",
+      "RunControl", "ScheduleControl", "DocumentControl", "StoreControl"),
 )
 HARNESS = "Engines on virtual time (`aether_protocol.testing`)"
 HARNESS_NAMES = ("EngineWorld", "Cluster", "run_on", "pass_time", "ManualClock", "SkewedClock", "ScriptedExecutor")

@@ -11,7 +11,7 @@ from typing import Final
 from aether_protocol.views.phases import FINE_PHASES as FINE_PHASES
 
 FINE: Final = 0
-FAILED: Final = 1  # the run Failed, or a test failed
+FAILED: Final = 1  # the run Failed, a test failed, or two runs differ
 USAGE: Final = 2
 INVALID: Final = 3  # the document
 ERROR: Final = 4

@@ -18,7 +18,7 @@ Modules by role:
 
     put together     app, parts, hosting
     who may ask      gate, access, login, oidc, bounds
-    routes           runs, inspections, feeds, store, documents, schedules, workers, artifacts, administration
+    routes           runs, inspections, extracts, feeds, store, documents, schedules, workers, artifacts, administration
     routes to watch  monitoring
     pages            dashboard
     several servers  sharing

@@ -26,6 +26,7 @@ from aether_protocol.server.dashboard.run_view import run_view
 from aether_protocol.server.dashboard.tasks import list_tasks
 from aether_protocol.server.dashboard.workflows import workflows
 from aether_protocol.server.documents import DocumentController, validate
+from aether_protocol.server.extracts.routes import ExtractController
 from aether_protocol.server.gate import AccessGate
 from aether_protocol.server.inspections import InspectionController, PlanController
 from aether_protocol.server.login import login, logout, me
@@ -66,7 +67,7 @@ def make_app(parts: ServerParts) -> Litestar:
     """Return the ASGI application of a server; it has the routes for which there are parts."""
     routes: list[ControllerRouterHandler] = [openapi, page, healthz, readyz, login, logout, me]
     if parts.client is not None:
-        routes += [RunController, InspectionController, PlanController, StoreController, *feeds.ROUTES]
+        routes += [RunController, InspectionController, ExtractController, PlanController, StoreController, *feeds.ROUTES]
         routes += [dashboard_page, asset, run_view, list_tasks, workflows, insights]
         routes += [DocumentController, ScheduleController, validate]
     if parts.oidc is not None:

@@ -27,6 +27,7 @@ from aether_protocol.service.wire.inspections import (
     StepBody,
     SuspendedBody,
     WorkspaceBody,
+    differences_json,
     overview_json,
     step_json,
     workspace_json,
@@ -95,8 +96,7 @@ class InspectionController(Controller):
         responses=answers((200, DifferencesBody, "What differs."), problems=(404,)),
     )
     async def compare(self, run: Run, other: Run, client: Asked) -> dict[str, Any]:
-        told: dict[str, Any] = to_builtins(await client.inspect.compare(run, other))
-        return told
+        return differences_json(await client.inspect.compare(run, other))
 
     @get(
         "/{run:str}/compare-steps",
@@ -110,8 +110,7 @@ class InspectionController(Controller):
         after: Annotated[int, QueryParameter(ge=0, description="The log entry that is compared with `before`.")],
         before: Annotated[int | None, QueryParameter(ge=0, description="The first one; the last of the run without.")] = None,
     ) -> dict[str, Any]:
-        told: dict[str, Any] = to_builtins(await client.inspect.compare_steps(run, before, after))
-        return told
+        return differences_json(await client.inspect.compare_steps(run, before, after))
 
     @get(
         "/{run:str}/log-place",

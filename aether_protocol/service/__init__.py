@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
     from aether_protocol.service.local import connect as connect
+    from aether_protocol.service.runs.extracts import RunExtracts as RunExtracts
 
 _HOMES = {
     "BlockingClient": "blocking",
@@ -47,6 +48,7 @@ _HOMES = {
     "LibraryTexts": "documents.texts",
     "PlanReader": "client",
     "RunControl": "client",
+    "RunExtracts": "runs.extracts",
     "RunInspector": "client",
     "RunReader": "client",
     "ScheduleControl": "client",

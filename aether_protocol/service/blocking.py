@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     AnyClient = LocalClient | RemoteClient
 
-_PARTS = ("runs", "inspect", "plans", "control", "schedules", "documents", "store")
+_PARTS = ("runs", "inspect", "plans", "extracts", "control", "schedules", "documents", "store")
 _Answer = TypeVar("_Answer")
 
 
@@ -53,11 +53,13 @@ class BlockingPart:
 
 
 class BlockingClient:
-    """All parts of a client (`runs`, `inspect`, `plans`, `control`, `schedules`, `documents`, `store`); a context manager."""
+    """All parts of a client (`runs`, `inspect`, `plans`, `extracts`, `control`, `schedules`, `documents`, `store`); a
+    context manager."""
 
     runs: BlockingPart
     inspect: BlockingPart
     plans: BlockingPart
+    extracts: BlockingPart
     control: BlockingPart
     schedules: BlockingPart
     documents: BlockingPart

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
     from aether_protocol.service.feed import ChangeBatch, Feed
     from aether_protocol.service.runs.delete import Freed
+    from aether_protocol.service.runs.extracts import RunExtracts
     from aether_protocol.service.runs.idempotency import OnceSubmitted
     from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
     from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
@@ -242,15 +243,8 @@ class RunControl(Protocol):
 
         Args:
             key: an idempotency key, of one namespace; it holds as long as its run is kept.
-            document: see `submit`.
-            arguments: see `submit`.
             run_id: the id of a run that is new.
-            scheduled_time: see `submit`.
-            workflow: see `submit`.
-            library: see `submit`.
-            texts: see `submit`.
-            trace_context: see `submit`.
-            spellings: see `submit`.
+            document, arguments, scheduled_time, workflow, library, texts, trace_context, spellings: see `submit`.
 
         Raises:
             KeyTakenError: the key named a run of other content: another workflow, or other arguments.
@@ -552,8 +546,8 @@ class StoreControl(Protocol):
         ...
 
 
-class Client(Protocol):
-    """All of it. An async context manager, which closes it."""
+class RunClient(Protocol):
+    """What can be asked of runs."""
 
     @property
     def runs(self) -> RunReader:
@@ -571,9 +565,18 @@ class Client(Protocol):
         ...
 
     @property
+    def extracts(self) -> RunExtracts:
+        """What is made of runs for other uses."""
+        ...
+
+    @property
     def control(self) -> RunControl:
         """Submit, steer and delete runs."""
         ...
+
+
+class Client(RunClient, Protocol):
+    """All of it. An async context manager, which closes it."""
 
     @property
     def schedules(self) -> ScheduleControl:

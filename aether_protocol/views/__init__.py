@@ -6,9 +6,9 @@ reads the clock; what a view needs to know of the present is an argument.
 
 Modules by role:
 
-    words           text, phases, phase_changes, workflow_states
+    words           text, yaml_text, phases, phase_changes, workflow_states
     many runs       statistics, periods, spread
-    a run           report, summary, diff, forecast, spans
+    a run           report, summary, diff, retry, artifacts, forecast, spans
     as it goes      event_feed, run_mirror, timeline
     without a run   preview, graph
     pages           html

@@ -165,7 +165,7 @@ class Report(Struct, frozen=True):
 
 def make_report(state: RunState) -> Report:
     """The report of a run in any phase."""
-    tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]
+    tasks = [_task(state.header.run_id, *found) for found in in_order(state)]
     return _report(state, tasks, not_run(state))
 
 
@@ -253,7 +253,7 @@ def hook_name(node: HookNode) -> str:
     return f"workflow:{node.hook}" if node.scope is None else f"task:{node.path}:{node.hook}"
 
 
-def _in_order(state: RunState) -> Iterator[tuple[Node, str, int]]:
+def in_order(state: RunState) -> Iterator[tuple[Node, str, int]]:
     """Every task run in document order, with its path and depth; each costs the same, however deep it lies."""
     root, nodes = state.root, state.nodes
     left = [(root, root.call.name, 0)] if root is not None else []

@@ -11,7 +11,7 @@ from tests.documents import submitted
 from tests.e2e.servers import Served, served
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-TABS = ("graph", "timeline", "tasks", "logs", "data", "events", "document")
+TABS = ("graph", "timeline", "tasks", "logs", "data", "artifacts", "events", "document")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,7 @@ def addresses(server: Served) -> list[str]:
     ended = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if run["closed"])
     waits = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if not run["closed"])
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
+    tabs.append(f"/runs/{ended}?with={waits}")
     return ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/schedules", f"/runs/{waits}?task=main.approve", *tabs]
 
 

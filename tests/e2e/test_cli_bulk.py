@@ -59,13 +59,24 @@ def test_all_that_are_open_are_cancelled(tmp_path: Path, at_server: bool) -> Non
 
 
 def test_what_is_meant_is_said(cli: Cli) -> None:
-    for words in (["cancel"], ["cancel", "x", "--where", "name=x"], ["retry", "x", "--dry-run"]):
+    for words in (["cancel"], ["cancel", "x", "--where", "name=x"], ["cancel", "x", "--dry-run"]):
         assert cli(*words).code == 2
     wrong = {"nmae=x": "did you mean name", "phase=Faild": "did you mean Failed", "name": "key=value", "": "key=value"}
     for where, hint in wrong.items():
         said = cli("retry", "--where", where)
         assert said.code == 2
         assert hint.replace("'", "") in said.err.replace("'", "")
+
+
+def test_a_retry_is_looked_at_first(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", failing(tmp_path), "-q", "--run-id", "one").code == 1
+    shown = cli("retry", "one", "--dry-run")
+    assert (shown.code, shown.err) == (0, "nothing was changed\n")
+    told = cli("retry", "one", "--dry-run", "-o", "json").json
+    assert (told["runId"], told["start"], [one["phase"] for one in told["again"]]) == ("one", None, ["Failed"])
+    assert told["again"][0]["path"] in shown.out
+    assert cli("retry", "one", "--from", "nothing", "--dry-run").code == 2
+    assert ids(cli("ls", "-o", "json")) == ["one"]
 
 
 def test_labels_and_json(cli: Cli, tmp_path: Path) -> None:

@@ -158,6 +158,7 @@ def test_a_run_that_is_answered_fails_and_is_retried(folder: Folder) -> None:
     assert folder.call("retry", "r1").code == 0
     for output in ("text", "json"):
         folder.call("diff", "r1", "r1.2", "--output", output)
+        folder.call("retry", "r1", "--dry-run", "--output", output)
         folder.call("run", "leaky.yaml", "--run-id", "r1", "-p", f"pw={SECRET}", "--output", output)
     folder.call("run", "leaky.yaml", "--run-id", "r1", "--output", "events")
     folder.call("run", "leaky.yaml", "--dry-run", "--output", "json")

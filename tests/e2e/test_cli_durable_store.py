@@ -133,8 +133,12 @@ def test_the_past_can_be_seen_at_every_step(runs: Cli) -> None:
 
 def test_two_runs_are_compared(runs: Cli, tmp_path: Path) -> None:
     assert runs("run", tmp_path / "flow.yaml", "--quiet", "--run-id", "same").code == 0
-    assert "no difference" in runs("diff", "good", "same").out
-    found = runs("diff", "good", "bad", "--output", "json").json["changes"]
+    same = runs("diff", "good", "same")
+    assert (same.code, "no difference" in same.out, "main.a took" in same.out) == (0, True, True)
+    differs = runs("diff", "good", "bad", "--output", "json")
+    assert (differs.code, differs.json["durations"][0]["path"]) == (1, "main.a")
+    assert any(line.startswith("+") for line in differs.json["documents"])
+    found = differs.json["changes"]
     fields = {(change["path"], change["field"]) for change in found}
     assert {("", "digest"), ("", "phase"), ("main.b", "phase"), ("main.a", "outputs.n")} <= fields
 

@@ -19,13 +19,16 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.service.process_identity import called
 from aether_protocol.views.phases import PHASE_COLORS
-from aether_protocol.views.text import as_value, counted, one_line, printable
+from aether_protocol.views.text import as_value, counted, duration, one_line, printable
 
 if TYPE_CHECKING:
     from aether_protocol.service.runs.overview import WaitingTask
+    from aether_protocol.views.diff import TaskDurations
+    from aether_protocol.views.retry import RetryPreview
 
 TAIL_LINES = 8
 WAITING_LINES = 20
+DURATION_LINES = 10
 
 
 def show_run(
@@ -95,6 +98,19 @@ def _head(row: RunSummary, owner: str | None, configuration: Mapping[str, Json] 
     return head
 
 
+def show_retry(preview: RetryPreview) -> None:
+    """What a retry would do, a line for each task."""
+    whence = "" if preview.start is None else f" from {preview.start}"
+    kept, again = len(preview.kept), len(preview.again)
+    title = f"a retry of {preview.run_id}{whence} keeps {counted(kept, 'task')} and runs {counted(again, 'task')} again"
+    click.secho(printable(title), bold=True)
+    for word, tasks in (("keeps", preview.kept), ("runs", preview.again)):
+        for task in tasks:
+            click.echo(f"  {word:<6}", nl=False)
+            click.secho(f"{task.phase or 'not run':<10}", fg=PHASE_COLORS.get(task.phase or ""), nl=False)
+            click.echo(f" {printable(task.path)}")
+
+
 def show_changes(title: str, changes: Sequence[Mapping[str, Json]]) -> None:
     """What differs, a line for each thing; `changes` as `views.diff` makes them."""
     click.secho(title, bold=True)
@@ -106,6 +122,17 @@ def show_changes(title: str, changes: Sequence[Mapping[str, Json]]) -> None:
         click.secho(_side(change, "before"), fg="red", nl=False)
         click.echo(" -> ", nl=False)
         click.secho(_side(change, "after"), fg="green")
+
+
+def show_durations(durations: Sequence[TaskDurations]) -> None:
+    """How long tasks took in both runs: those whose durations differ most, first."""
+    both = [one for one in durations if one.before is not None and one.after is not None]
+    both.sort(key=lambda one: -abs((one.after or 0) - (one.before or 0)))
+    for one in both[:DURATION_LINES]:
+        before, after = one.before or 0.0, one.after or 0.0
+        click.echo(f"  {printable(one.path)} took {duration(before)} -> {duration(after)}")
+    if len(both) > DURATION_LINES:
+        click.echo(f"  (and {counted(len(both) - DURATION_LINES, 'more task')}; -o json has all)")
 
 
 def _side(change: Mapping[str, Json], side: str) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ScheduleControl,
         StoreControl,
     )
+    from aether_protocol.service.runs.extracts import RunExtracts
 
 About = Literal["", "run", "runs", "schedule", "new run", "applied"]
 
@@ -68,6 +69,7 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
     },
     "plans.get": _READ,
     "plans.layout": _READ,
+    **{f"extracts.{one}": _READ for one in ("retry_preview", "artifacts", "artifact")},
     "control.submit": MethodNeed("operator", writes=True, about="new run"),
     "control.submit_once": MethodNeed("operator", writes=True, about="new run"),
     "control.resume": _ANSWER,
@@ -131,6 +133,11 @@ class GuardedClient:
     def plans(self) -> PlanReader:
         """Read the plans of the caller's namespaces."""
         return cast("PlanReader", _Part(self, "plans"))
+
+    @property
+    def extracts(self) -> RunExtracts:
+        """What is made of runs for other uses."""
+        return cast("RunExtracts", _Part(self, "extracts"))
 
     @property
     def control(self) -> RunControl:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.access.scope import NamespaceScope
     from aether_protocol.service.local.control import LocalControl
     from aether_protocol.service.local.documents import LocalDocuments
+    from aether_protocol.service.local.extracts import LocalExtracts
     from aether_protocol.service.local.inspector import LocalInspector, LocalPlans
     from aether_protocol.service.local.runs import LocalRuns
     from aether_protocol.service.local.schedules import LocalSchedules
@@ -61,6 +62,13 @@ class LocalClient:
         from aether_protocol.service.local.inspector import LocalPlans
 
         return LocalPlans(self._context)
+
+    @cached_property
+    def extracts(self) -> LocalExtracts:
+        """What is made of runs for other uses."""
+        from aether_protocol.service.local.extracts import LocalExtracts
+
+        return LocalExtracts(self._context)
 
     @cached_property
     def control(self) -> LocalControl:

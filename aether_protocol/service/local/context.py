@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aether_protocol.engine.driven import DrivenRuns
     from aether_protocol.expressions.values import Json
     from aether_protocol.plan.model import Plan
+    from aether_protocol.ports.artifacts import ArtifactRepository
     from aether_protocol.ports.clock import Clock
     from aether_protocol.ports.secrets import SecretProvider
     from aether_protocol.ports.store import RunSummary, Store
@@ -182,6 +183,13 @@ class ClientContext(Struct, frozen=True):
         book = SecretBook([*self.library.secrets, EnvironmentSecrets()])
         references = sorted(secret_references(state))
         return await book.mask(state.header.run_id, state.plan.namespace, references, text)
+
+    def repository(self) -> ArtifactRepository:
+        """Give the repository of the artifacts that runs of the store name."""
+        from aether_protocol.assembly.artifacts import artifacts_of
+        from aether_protocol.assembly.public import Engine as DocumentEngine
+
+        return self.engine.artifacts if isinstance(self.engine, DocumentEngine) else artifacts_of(self.store)
 
     def variables(self) -> Sequence[VariableSource]:
         """Give the sources of variables of new runs: those of the engine, where there is one."""

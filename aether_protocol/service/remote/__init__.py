@@ -23,7 +23,7 @@ from aether_protocol.service.remote.calls import PATIENCE_S, ServerCalls
 from aether_protocol.service.remote.control import RemoteControl
 from aether_protocol.service.remote.documents import RemoteDocuments
 from aether_protocol.service.remote.fleet import RemoteFleet
-from aether_protocol.service.remote.inspector import RemoteInspector, RemotePlans
+from aether_protocol.service.remote.inspector import RemoteExtracts, RemoteInspector, RemotePlans
 from aether_protocol.service.remote.runs import RemoteRuns
 from aether_protocol.service.remote.schedules import RemoteSchedules
 from aether_protocol.service.remote.store import RemoteStore
@@ -65,6 +65,7 @@ class RemoteClient:
         self.runs = RemoteRuns(self._calls)
         self.inspect = RemoteInspector(self._calls)
         self.plans = RemotePlans(self._calls)
+        self.extracts = RemoteExtracts(self._calls)
         self.control = RemoteControl(self._calls)
         self.store = RemoteStore(self._calls)
         self.schedules = RemoteSchedules(self._calls)

@@ -33,6 +33,8 @@ LONGEST_PAUSE_S: Final = 3.0
 ANOTHER: Final = "is there a server of another version, or another program?"
 _AWAY: Final = frozenset({502, 503, 504})  # it may be back in a moment
 
+_DOTS: Final = {".": "%2E", "..": "%2E%2E"}  # as they are they would be taken out, and another path be asked
+
 Parameters = Sequence[tuple[str, Any]]
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
@@ -106,14 +108,19 @@ class ServerCalls:
 
     async def lines(self, path: str) -> AsyncGenerator[str, None]:
         """Read lines as they come. Raises PortError where they are cut."""
+        rest = b""
+        async for chunk in self.pieces(path):
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield f"{line.decode()}\n"
+
+    async def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Read bytes as they come. Raises PortError where they are cut."""
         try:
             async with self._client.stream("GET", path, timeout=SILENCE_S) as answer:
                 await self._check(path, answer)
-                rest = b""
                 async for chunk in answer.aiter_bytes():
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    for line in whole:
-                        yield f"{line.decode()}\n"
+                    yield chunk
         except self._httpx.HTTPError as error:
             raise self._away(error) from error
 
@@ -313,7 +320,7 @@ class _Patience:
 
 def path_of(*parts: str) -> str:
     """Write a path; each part may hold any text."""
-    return "/".join(("/v1", *(quote(_text(part), safe="") for part in parts)))
+    return "/".join(("/v1", *(_DOTS.get(part) or quote(_text(part), safe="") for part in parts)))
 
 
 def _text(given: str) -> str:

@@ -1,8 +1,8 @@
-"""Closer looks at runs of a server (`client.RunInspector`), and their plans (`client.PlanReader`)."""
+"""Closer looks at runs of a server (`client.RunInspector`), their plans (`client.PlanReader`), and what is made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from aether_protocol.errors import NotFoundError
@@ -13,6 +13,8 @@ from aether_protocol.service.runs.overview import RunDifferences, RunOverview, R
 from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire import inspections as wire
 from aether_protocol.service.wire.runs import RunBody, read_row
+from aether_protocol.views.artifacts import RunArtifact
+from aether_protocol.views.retry import RetryPreview
 
 
 class RemoteInspector:
@@ -69,3 +71,20 @@ class RemotePlans:
         folded: list[tuple[str, Any]] = [] if open_loops is None else [("folded", True)]
         opened = [("open", path) for path in sorted(open_loops or ())]
         return await self._calls.get(path_of("plans", digest, "layout"), PlanLayout, [("depth", depth), *folded, *opened])
+
+
+class RemoteExtracts:
+    """See `service.runs.extracts.RunExtracts`."""
+
+    def __init__(self, calls: ServerCalls) -> None:
+        self._calls = calls
+
+    async def retry_preview(self, run: str, start: str | None = None) -> RetryPreview:
+        return await self._calls.get(path_of("runs", run, "retry-preview"), RetryPreview, [("from", start)])
+
+    async def artifacts(self, run: str) -> Sequence[RunArtifact]:
+        return (await self._calls.get(path_of("runs", run, "artifacts"), wire.ArtifactsBody)).artifacts
+
+    async def artifact(self, run: str, digest: str) -> AsyncIterator[bytes]:
+        async for piece in self._calls.pieces(path_of("runs", run, "artifacts", digest)):
+            yield piece

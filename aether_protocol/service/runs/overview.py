@@ -13,7 +13,8 @@ from aether_protocol.expressions.json_copy import redacted
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.scheduler.state import RunState
-from aether_protocol.views.diff import differences, parameter_differences
+from aether_protocol.service.runs.plans import documents_of
+from aether_protocol.views.diff import TaskDurations, differences, document_difference, durations, parameter_differences
 from aether_protocol.views.phases import FINE_PHASES
 from aether_protocol.views.report import TaskReport, faults, make_excerpt, make_report
 
@@ -60,11 +61,15 @@ class RunStep(Struct, frozen=True):
 
 
 class RunDifferences(Struct, frozen=True):
-    """What differs between two runs, or two steps of one: see `views.diff`."""
+    """What differs between two runs, or two steps of one: see `views.diff`. Of two runs also how long their tasks took, how
+    their documents differ, as the lines of a unified diff, and the rows of both."""
 
     before: str
     after: str
     changes: Sequence[Mapping[str, Json]]
+    durations: Sequence[TaskDurations] = ()
+    documents: Sequence[str] = ()
+    rows: Sequence[RunSummary] = ()
 
 
 class Excerpt(Struct, frozen=True):
@@ -92,11 +97,14 @@ class Comparable(Struct, frozen=True):
 
     parameters: Mapping[str, Json]
     report: Mapping[str, Json]
+    documents: Sequence[Json]
 
 
 def take_comparable(state: RunState) -> Comparable:
     """Take what is compared."""
-    return Comparable(redacted(state.header.parameters), make_report(state).to_json())
+    documents = documents_of(state.plan)
+    told = [documents.workflow, *documents.library]
+    return Comparable(redacted(state.header.parameters), make_report(state).to_json(), told)
 
 
 def compare_runs(ours: RunSummary, theirs: RunSummary, old: Comparable, new: Comparable) -> RunDifferences:
@@ -106,4 +114,11 @@ def compare_runs(ours: RunSummary, theirs: RunSummary, old: Comparable, new: Com
         changes.append({"path": "", "field": "digest", "before": ours.digest, "after": theirs.digest})
     changes += parameter_differences(old.parameters, new.parameters)
     changes += differences(old.report, new.report)
-    return RunDifferences(ours.run_id, theirs.run_id, changes)
+    return RunDifferences(
+        ours.run_id,
+        theirs.run_id,
+        changes,
+        durations(old.report, new.report),
+        document_difference(old.documents, new.documents) if ours.digest != theirs.digest else (),
+        (ours, theirs),
+    )

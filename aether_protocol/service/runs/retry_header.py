@@ -16,19 +16,25 @@ from aether_protocol.views.report import not_run
 from aether_protocol.views.spans import own_context
 
 
+def check_retry(state: RunState, start: str | None) -> None:
+    """Raise UsageError where the run `state` cannot be retried, or not from the task at path `start` (CTRL-4)."""
+    run_id = state.header.run_id
+    if not state.closed:
+        raise ConflictError(f"run {run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
+    if start is not None:
+        paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
+        if start not in paths:
+            raise NotFoundError(f"run {run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
+    elif state.phase is SUCCEEDED:
+        raise ConflictError(f"run {run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
+
+
 def retry_header(
     state: RunState, start: str | None, run_id: str, now: int, seed: int, *, reason: str = ""
 ) -> RunHeader:
     """The header of a run that retries the ended run `state`, from the task at path `start` (CTRL-4). Raises UsageError."""
+    check_retry(state, start)
     before = state.header
-    if not state.closed:
-        raise ConflictError(f"run {before.run_id!r} has not ended: it is {state.phase}", hint="wait for it, or cancel it")
-    if start is not None:
-        paths = [node.path for node in state.nodes if node.hook is None] + not_run(state)
-        if start not in paths:
-            raise NotFoundError(f"run {before.run_id!r} has no task {start!r}", hint=did_you_mean(start, paths))
-    elif state.phase is SUCCEEDED:
-        raise ConflictError(f"run {before.run_id!r} Succeeded: there is nothing to retry", hint="name a task to begin from")
     return RunHeader(
         run_id,
         now,

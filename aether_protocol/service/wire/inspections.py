@@ -21,6 +21,8 @@ from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
 from aether_protocol.service.wire.reports import HookBody, NoteBody, ShownTask, TaskBody, Values
 from aether_protocol.service.wire.runs import RunBody, read_row
 from aether_protocol.service.wire.values import Instant, read_instant
+from aether_protocol.views.artifacts import RunArtifact
+from aether_protocol.views.diff import TaskDurations
 from aether_protocol.views.summary import row_json
 
 AnyReport = Annotated[dict[str, Any], Meta(description="A run report (docs/reference/run-report.md).")]
@@ -82,11 +84,21 @@ class RunViewBody(Struct, rename="camel"):
 
 
 class DifferencesBody(Struct):
-    """What differs between two runs, or two steps of one."""
+    """What differs between two runs, or two steps of one. Of two runs also how long their tasks took, in seconds, the rows of
+    both, and the lines of a unified diff of their documents, as YAML."""
 
     before: str
     after: str
     changes: list[dict[str, Any]]
+    durations: list[TaskDurations] = []
+    documents: list[str] = []
+    rows: list[RunBody] = []
+
+
+class ArtifactsBody(Struct):
+    """The artifacts of a run, in document order."""
+
+    artifacts: list[RunArtifact]
 
 
 class PlaceBody(Struct):
@@ -189,6 +201,18 @@ def step_json(step: RunStep) -> dict[str, Json]:
     return {"seq": step.seq, "at": rfc3339(step.at), "report": step.report}
 
 
+def differences_json(found: RunDifferences) -> dict[str, Json]:
+    """Write what differs."""
+    told: dict[str, Json] = {"before": found.before, "after": found.after, "changes": list(found.changes)}
+    if found.rows:
+        told |= {
+            "durations": to_builtins(found.durations),
+            "documents": list(found.documents),
+            "rows": [row_json(row) for row in found.rows],
+        }
+    return told
+
+
 def workspace_json(kept: KeptWorkspace) -> dict[str, Json]:
     """Write where a workspace is."""
     return {"path": kept.path, "folder": None if kept.folder is None else str(kept.folder)}
@@ -228,7 +252,8 @@ def read_step(body: StepBody) -> RunStep:
 
 def read_differences(body: DifferencesBody) -> RunDifferences:
     """Give what a body was made of."""
-    return RunDifferences(body.before, body.after, body.changes)
+    rows = tuple(map(read_row, body.rows))
+    return RunDifferences(body.before, body.after, body.changes, tuple(body.durations), tuple(body.documents), rows)
 
 
 def read_place(body: PlaceBody) -> LogPlace:

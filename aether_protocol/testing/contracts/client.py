@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aether_protocol.errors import BusyError, DocumentError, UsageError
+from aether_protocol.errors import BusyError, DocumentError, NotFoundError, UsageError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import KeyTakenError, RunQuery
 from aether_protocol.testing.contracts.client_documents import (
@@ -30,6 +30,16 @@ COUNTS: dict[str, Json] = {
         {"name": name, "dependencies": after, "executor": {"type": "script", "config": {
             "runtime": "sh", "source": f"n=0; while [ $n -lt 40 ]; do n=$((n+1)); echo {name}$n; done"}}}
         for name, after in (("a", []), ("b", ["a"]))]}}]},
+}
+KEEPS = workflow(
+    "keeps",
+    {"type": "script", "config": {"runtime": "sh", "source": "echo a,b > report.csv; mkdir public; echo x > public/x"}},
+)
+KEEPS["spec"]["templates"][0]["task"] |= {
+    "inputs": {"artifacts": [{"name": "rules", "path": "rules", "source": {"type": "raw", "config": {"text": "r"}}}]},
+    "outputs": {"artifacts": [
+        {"name": "report", "path": "report.csv"}, {"name": "site", "path": "public", "archive": {"type": "zip"}},
+    ]},
 }
 FAILS = workflow("fails", {"type": "fail", "config": {"message": "no"}})
 
@@ -229,6 +239,9 @@ class ClientContract(DocumentClientContract):
             compared = await client.inspect.compare(first, second)
             assert (compared.before, compared.after) == (first, second)
             assert {"path": "main", "field": "phase", "before": "Succeeded", "after": "Cancelled"} in compared.changes
+            assert [one.path for one in compared.durations] == ["main"]
+            assert [row.run_id for row in compared.rows] == [first, second]
+            assert list(compared.documents) == []  # they are of one document
             assert (await client.inspect.log_place(first, "main")).several is False
             assert (await client.inspect.workspace(first, "main")).path == "main"
 
@@ -268,6 +281,9 @@ class ClientContract(DocumentClientContract):
             await client.control.submit(FAILS, run_id="fails")
             await stage.drive()
             assert (await client.runs.wait("fails")).phase == "Failed"
+            preview = await client.extracts.retry_preview("fails")
+            assert (preview.run_id, preview.start, preview.kept) == ("fails", None, [])
+            assert [(one.path, one.phase) for one in preview.again] == [("main", "Failed")]
             assert [await client.control.retry("fails"), await client.control.retry("fails", "main", new_id="again")] == [
                 "fails.2", "again",
             ]
@@ -280,6 +296,35 @@ class ClientContract(DocumentClientContract):
             await client.runs.wait("fine")
             with pytest.raises(UsageError, match="Succeeded"):
                 await client.control.retry("fine")
+            with pytest.raises(UsageError, match="Succeeded"):
+                await client.extracts.retry_preview("fine")
+            assert [one.path for one in (await client.extracts.retry_preview("fine", "main")).again] == ["main"]
+
+        self.play(tmp_path, body)
+
+    def test_artifacts_of_a_run_are_listed_and_given_out(self, tmp_path: Path) -> None:
+        """With what became of their contents, and only those that the run names."""
+
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            assert await client.control.submit(KEEPS, run_id="keeps") == "keeps"
+            await client.control.submit(HELLO, run_id="hello")
+            await stage.drive()
+            await client.runs.wait("keeps")
+            await client.runs.wait("hello")
+            found = {one.name: one for one in await client.extracts.artifacts("keeps")}
+            assert {name: (one.task, one.kind, one.file, one.kept) for name, one in found.items()} == {
+                "report": ("main", "output", "report.csv", True),
+                "site": ("main", "output", "public.zip", True),
+                "rules": ("main", "fetched", "rules", True),
+            }
+            assert (found["report"].size, found["site"].archive) == (4, "zip")
+            content = [piece async for piece in client.extracts.artifact("keeps", found["report"].digest)]
+            assert b"".join(content) == b"a,b\n"
+            assert await client.extracts.artifacts("hello") == []
+            for run, digest in (("hello", found["report"].digest), ("keeps", f"sha256:{'0' * 64}"), ("keeps", "..")):
+                with pytest.raises(NotFoundError):
+                    [piece async for piece in client.extracts.artifact(run, digest)]
 
         self.play(tmp_path, body)
 

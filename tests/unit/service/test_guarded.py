@@ -332,6 +332,7 @@ def test_a_worker_reads_nothing() -> None:
 def test_every_method_of_a_client_says_what_it_needs() -> None:
     """What is not in the table needs an admin of everything."""
     from aether_protocol.service import client as protocols
+    from aether_protocol.service.runs.extracts import RunExtracts
 
     parts = {
         "runs": protocols.RunReader,
@@ -340,6 +341,7 @@ def test_every_method_of_a_client_says_what_it_needs() -> None:
         "schedules": protocols.ScheduleControl,
         "documents": protocols.DocumentControl,
         "plans": protocols.PlanReader,
+        "extracts": RunExtracts,
         "store": protocols.StoreControl,
     }
     methods = {f"{part}.{name}" for part, kind in parts.items() for name in vars(kind) if not name.startswith("_")}

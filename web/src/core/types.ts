@@ -150,3 +150,50 @@ export interface LogPiece {
   stream: string;
   text: string;
 }
+
+export interface RetriedTask {
+  path: string;
+  phase: Phase | null;
+}
+
+/** What a retry would do with each task of a run. */
+export interface RetryPreview {
+  runId: string;
+  start: string | null;
+  kept: RetriedTask[];
+  again: RetriedTask[];
+}
+
+export interface Change {
+  path: string;
+  field: string;
+  before?: Json;
+  after?: Json;
+}
+
+export interface TaskDurations {
+  path: string;
+  before: number | null;
+  after: number | null;
+}
+
+/** What differs between two runs. */
+export interface Differences {
+  before: string;
+  after: string;
+  changes: Change[];
+  durations: TaskDurations[];
+  documents: string[];
+  rows: RunRow[];
+}
+
+export interface Artifact {
+  task: string;
+  kind: "output" | "fetched";
+  name: string;
+  file: string;
+  digest: string;
+  size: number;
+  archive: string;
+  kept: boolean;
+}

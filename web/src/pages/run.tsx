@@ -9,20 +9,28 @@ import { follow } from "../core/stream";
 import type { RunEvent, RunView } from "../core/types";
 import { Act, Command, copy, Dialog, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
 import { PhaseLabel } from "../parts/phase";
+import { Artifacts } from "../run/artifacts";
+import { Compare, CompareDialog } from "../run/compare";
 import { DocumentTab } from "../run/document";
 import { EventsTab } from "../run/events";
 import { Graph } from "../run/graph";
 import { Logs } from "../run/logs";
 import { TaskPanel } from "../run/panel";
+import { RetryDialog } from "../run/retry";
 import { Slider } from "../run/slider";
 import { Tasks } from "../run/tasks";
 import { Timeline } from "../run/timeline";
 import { Values } from "../run/values";
 
-const TABS = ["graph", "timeline", "tasks", "logs", "data", "events", "document"] as const;
+const TABS = ["graph", "timeline", "tasks", "logs", "data", "artifacts", "events", "document"] as const;
 type Tab = (typeof TABS)[number];
 
 export function RunPage({ id }: { id: string }) {
+  const other = query.value.get("with");
+  return other === null ? <OneRun id={id} /> : <Compare before={id} after={other} />;
+}
+
+function OneRun({ id }: { id: string }) {
   const [model, setModel] = useState<RunModel | null>(null);
   const [fault, setFault] = useState("");
   const [cut, setCut] = useState("");
@@ -93,6 +101,7 @@ function Shown({ tab, model, task }: { tab: Tab; model: RunModel; task: string |
   if (tab === "tasks") return <Tasks model={model} selected={task} />;
   if (tab === "logs") return <Logs run={model.view.run.runId} open={!model.closed} path={query.value.get("only")} />;
   if (tab === "data") return <RunData model={model} />;
+  if (tab === "artifacts") return <Artifacts model={model} selected={task} />;
   if (tab === "events") return <EventsTab run={model.view.run.runId} />;
   if (tab === "document") return <DocumentTab digest={model.view.run.digest} />;
   return <Graph model={model} selected={task} />;
@@ -137,6 +146,7 @@ function Actions({ model }: { model: RunModel }) {
   model.version.value; // a component whose properties stay the same is drawn anew for what it reads alone
   const { run } = model.view;
   const [sure, setSure] = useState(false);
+  const [comparing, setComparing] = useState(false);
   const target = `/v1/runs/${encodeURIComponent(run.runId)}`;
   const allowed = may("operator", run.workflow.namespace);
   if (!model.closed) {
@@ -164,14 +174,14 @@ function Actions({ model }: { model: RunModel }) {
     <div class="actions">
       {faulty && (
         <>
-          <Act label="Retry" primary disabled={!allowed} title="run again what did not succeed; keep the rest" run={() =>
-            post<{ runId: string }>(`${target}/retry`).then(
-              (made) => go(`/runs/${encodeURIComponent(made.runId)}`),
-              (error: unknown) => say(reasonOf(error), true),
-            )} />
+          <button type="button" class="primary" disabled={!allowed} title="run again what did not succeed; keep the rest"
+            onClick={() => setSure(true)}>Retry</button>
           <Command line={`aether retry ${quoted(run.runId)}`} />
+          {sure && <RetryDialog run={run.runId} start={null} onClose={() => setSure(false)} />}
         </>
       )}
+      <button type="button" onClick={() => setComparing(true)}>Compare</button>
+      {comparing && <CompareDialog run={run} onClose={() => setComparing(false)} />}
     </div>
   );
 }

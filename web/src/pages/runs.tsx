@@ -205,6 +205,12 @@ function Bulk({ chosen, rows, done }: { chosen: string[]; rows: Map<string, RunR
       <strong>{chosen.length} chosen</strong>
       <Act label={`Cancel ${open.length}`} disabled={!open.length || !may("operator")} run={() => all(open, "cancel")} />
       <Act label={`Retry ${ended.length}`} disabled={!ended.length || !may("operator")} run={() => all(ended, "retry")} />
+      {chosen.length === 2 && (
+        <button type="button" onClick={() => {
+          const [before, after] = [...chosen].sort((one, other) => (rows.get(one)?.createdAt ?? "") < (rows.get(other)?.createdAt ?? "") ? -1 : 1);
+          go(`/runs/${encodeURIComponent(before!)}?with=${encodeURIComponent(after!)}`);
+        }}>Compare</button>
+      )}
       <button type="button" class="plain" onClick={done}>None</button>
       {open.length === 1 && <Command line={`aether cancel ${quoted(open[0]!)}`} />}
     </div>

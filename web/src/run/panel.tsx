@@ -1,14 +1,15 @@
 /** One task run: what went in and came out, how often it was tried, what it wrote, and what can be done with it. */
 
 import { useEffect, useState } from "preact/hooks";
-import { get, may, post, reasonOf } from "../core/api";
+import { get, may, reasonOf } from "../core/api";
 import type { RunModel } from "../core/model";
-import { ask, go } from "../core/router";
+import { ask } from "../core/router";
 import type { Json, TaskRun } from "../core/types";
-import { Act, Command, Dialog, Fault, quoted, say, Took, When } from "../parts/basics";
+import { Command, Fault, quoted, Took, When } from "../parts/basics";
 import { ENDED, PhaseLabel } from "../parts/phase";
 import { Answer } from "./answer";
 import { Logs } from "./logs";
+import { RetryDialog } from "./retry";
 import { Values } from "./values";
 
 export function TaskPanel({ model, path, at }: { model: RunModel; path: string; at: number | null }) {
@@ -80,19 +81,7 @@ function RetryFrom({ model, task }: { model: RunModel; task: TaskRun }) {
     <section class="actions">
       <button type="button" disabled={!allowed} onClick={() => setAsking(true)}>Retry from here</button>
       <Command line={`aether retry ${quoted(run.runId)} --from ${quoted(task.path)}`} />
-      {asking && (
-        <Dialog title={`Retry from ${task.path}?`} onClose={() => setAsking(false)}>
-          <p>A new run begins. This task and all that depends on it run again; what succeeded before keeps its outputs.</p>
-          <p class="buttons">
-            <Act label="Retry from here" primary run={() =>
-              post<{ runId: string }>(`/v1/runs/${encodeURIComponent(run.runId)}/retry`, { from: task.path }).then(
-                (made) => go(`/runs/${encodeURIComponent(made.runId)}`),
-                (error: unknown) => say(reasonOf(error), true),
-              )} />
-            <button type="button" onClick={() => setAsking(false)}>Leave it</button>
-          </p>
-        </Dialog>
-      )}
+      {asking && <RetryDialog run={run.runId} start={task.path} onClose={() => setAsking(false)} />}
     </section>
   );
 }

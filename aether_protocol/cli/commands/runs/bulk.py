@@ -62,8 +62,8 @@ class BulkRequest(Struct, frozen=True):
     there: Callable[[Client, str], Awaitable[str | None]]
 
 
-def check_meant(run: str | None, where: str | None, *, dry_run: bool) -> None:
-    """Raise UsageError unless one run or some runs are named."""
+def check_meant(run: str | None, where: str | None, *, dry_run: bool = False) -> None:
+    """Raise UsageError unless one run or some runs are named; `dry_run`: it is asked for, and is there for several alone."""
     if (run is None) == (where is None):
         raise UsageError("name one RUN, or several with --where", hint="for example: --where name=nightly,phase=Failed")
     if dry_run and where is None:

@@ -6,10 +6,10 @@ import json
 from typing import Annotated
 
 import click
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from aether_protocol.cli.command import argument, command_with
-from aether_protocol.cli.exits import FINE
+from aether_protocol.cli.exits import FAILED, FINE
 from aether_protocol.cli.options import StoreOption, TextOrJson, ToOption
 from aether_protocol.cli.stored import ask
 
@@ -18,7 +18,7 @@ Examples:
   aether diff 0195c3f2 latest
   aether diff nightly nightly.2 -o json      (a run and its retry)
 
-The exit code is 0 whether they differ or not."""
+Exit codes: 0 they are the same, 1 they differ. Durations alone are no difference."""
 
 
 class DiffOptions(Struct, frozen=True, kw_only=True):
@@ -33,15 +33,24 @@ class DiffOptions(Struct, frozen=True, kw_only=True):
 def command(options: DiffOptions) -> int:
     """Compare two runs: documents, parameters, phases, inputs and outputs, task by task.
 
-    RUN is a run's id, the beginning of it, or latest. Ids and times are not compared.
+    RUN is a run's id, the beginning of it, or latest. Ids and times are not compared; how long tasks took is shown.
     """
     found = ask(options.store, lambda client: client.inspect.compare(options.before, options.after))
     if options.output == "json":
-        shown = {"before": found.before, "after": found.after, "changes": found.changes}
+        shown = {
+            "before": found.before,
+            "after": found.after,
+            "changes": found.changes,
+            "durations": to_builtins(found.durations),
+            "documents": found.documents,
+        }
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        from aether_protocol.cli.render.history import show_changes
+        from aether_protocol.cli.render.documents import show_difference
+        from aether_protocol.cli.render.history import show_changes, show_durations
 
         show_changes(f"{found.before} -> {found.after}", found.changes)
-    return FINE
+        show_difference(found.documents)
+        show_durations(found.durations)
+    return FAILED if found.changes else FINE
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Struct
+import click
+from msgspec import Struct, to_builtins
 
 from aether_protocol.assembly.store_urls import is_server_url
 from aether_protocol.cli.arguments import read_answers
 from aether_protocol.cli.command import command_with, option
-from aether_protocol.cli.commands.runs.bulk import BulkRequest, DryRunOption, WhereOption, check_meant, do_all, read_where
+from aether_protocol.cli.commands.runs.bulk import BulkRequest, WhereOption, check_meant, do_all, read_where
 from aether_protocol.cli.drive import Driving, drive
+from aether_protocol.cli.exits import FINE
 from aether_protocol.cli.options import AnswersOption, DrivingOptions, ReasonOption, RunOrSeveral
 from aether_protocol.cli.terminal import messages
 from aether_protocol.errors import UsageError
@@ -23,6 +26,7 @@ EPILOG = """\b
 Examples:
   aether retry latest
   aether retry nightly --from main.load   (that task and all downstream of it)
+  aether retry nightly --from main.load --dry-run   (what is kept, and what runs again)
   aether retry --where name=nightly,phase=Failed,since=1d --dry-run
 
 The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Exit codes: as those of 'aether run'."""
@@ -31,7 +35,11 @@ The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Ex
 class RetryOptions(Struct, frozen=True, kw_only=True):
     run: RunOrSeveral = None
     where: WhereOption = None
-    only_lists: DryRunOption = False
+    only_lists: Annotated[
+        bool,
+        option("--dry-run", is_flag=True,
+               help="Say what would be kept and what would run again; with --where list the runs. Nothing is changed."),
+    ] = False
     start: Annotated[
         str | None,
         option("--from", metavar="TASK", help="Run this task again, and all that depends on it, even if it succeeded."),
@@ -49,7 +57,9 @@ def command(options: RetryOptions) -> int:
     latest. With --where those that Failed, or ended in Error or Timeout, are meant unless it names a phase, and that were not
     retried yet; on a server their retries are begun, and not waited for.
     """
-    check_meant(options.run, options.where, dry_run=options.only_lists)
+    check_meant(options.run, options.where)
+    if options.where is None and options.only_lists:
+        return preview(options, options.run or "")
     if options.where is None:
         return retry_one(options, options.run or "")
 
@@ -62,6 +72,20 @@ def command(options: RetryOptions) -> int:
             options.only_lists, options.driving.output, here=lambda run_id: retry_one(options, run_id), there=there,
         )
     )
+
+
+def preview(options: RetryOptions, run: str) -> int:
+    """Print what a retry of a run would keep, and what would run again."""
+    from aether_protocol.cli.render.history import show_retry
+    from aether_protocol.cli.stored import ask
+
+    found = ask(options.driving.store, lambda client: client.extracts.retry_preview(run, options.start))
+    if options.driving.output == "json":
+        click.echo(json.dumps(to_builtins(found), indent=2, ensure_ascii=False))
+    else:
+        show_retry(found)
+    messages.note("nothing was changed")
+    return FINE
 
 
 def retry_one(options: RetryOptions, run: str) -> int:

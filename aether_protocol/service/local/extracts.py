@@ -1,0 +1,79 @@
+"""What is made of runs of a store for other uses (`service.runs.extracts`).
+
+Law: nothing here changes a run; a large one is read beside the event loop. Contents of artifacts are those of the run's
+namespace (RT-140), and only those that the run names are given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from aether_protocol.errors import NotFoundError, PortError
+from aether_protocol.ports.artifacts import ArtifactRepository, part_of
+from aether_protocol.scheduler.state import RunState
+from aether_protocol.service.local.context import ClientContext
+from aether_protocol.service.runs.inspect import find_task
+from aether_protocol.service.runs.retry_header import check_retry
+from aether_protocol.views.artifacts import RunArtifact, artifacts_of_run
+from aether_protocol.views.report import not_run
+from aether_protocol.views.retry import RetryPreview, retry_preview
+
+BLOCK: Final = 2**20  # bytes of a content that are in memory
+
+
+class LocalExtracts:
+    """See `service.runs.extracts.RunExtracts`."""
+
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
+
+    async def retry_preview(self, run: str, start: str | None = None) -> RetryPreview:
+        def look(state: RunState) -> RetryPreview:
+            path = find_task(state, start, not_run(state)) if start is not None else None
+            check_retry(state, path)
+            return retry_preview(state, path)
+
+        return await self._context.view(await self._context.row(run), look)
+
+    async def artifacts(self, run: str) -> Sequence[RunArtifact]:
+        from asyncio import to_thread
+
+        context = self._context
+        row = await context.row(run)
+        found = await context.view(row, artifacts_of_run)
+        if not found:
+            return found
+        there = await to_thread(_kept, part_of(context.repository(), row.namespace), {one.digest for one in found})
+        return [one if one.digest in there else replace(one, kept=False) for one in found]
+
+    async def artifact(self, run: str, digest: str) -> AsyncIterator[bytes]:
+        from asyncio import to_thread
+
+        context = self._context
+        row = await context.row(run)
+        if not any(one.digest == digest for one in await context.view(row, artifacts_of_run)):
+            raise NotFoundError(f"run {row.run_id!r} has no artifact {digest[:80]!r}")
+        try:
+            source = await to_thread(part_of(context.repository(), row.namespace).open, digest)
+        except PortError as error:
+            raise NotFoundError(f"the content of artifact {digest} is not kept any more", hint=error.message) from error
+        try:
+            while block := await to_thread(source.read, BLOCK):
+                yield block
+        finally:
+            source.close()
+
+
+def _kept(repository: ArtifactRepository, digests: set[str]) -> set[str]:
+    """Those of the digests whose content is there."""
+    there: set[str] = set()
+    for digest in digests:
+        try:
+            repository.open(digest).close()
+        except PortError:
+            continue
+        there.add(digest)
+    return there
