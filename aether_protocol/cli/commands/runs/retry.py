@@ -26,7 +26,7 @@ EPILOG = """\b
 Examples:
   aether retry latest
   aether retry nightly --from main.load   (that task and all downstream of it)
-  aether retry nightly --from main.load --dry-run   (what is kept, and what runs again)
+  aether retry nightly --dry-run          (what is kept, and what runs again)
   aether retry --where name=nightly,phase=Failed,since=1d --dry-run
 
 The new run is called RUN.2, RUN.3 and so on; 'aether diff' compares the two. Exit codes: as those of 'aether run'."""
