@@ -77,6 +77,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 SERVICE = "Ask about runs, schedules and documents (`aether_protocol.service`)"
 SERVICE_NAMES = (
     *("connect", "connect_blocking", "BlockingClient", "client_of", "DocumentContext", "DocumentText", "LibraryTexts"),
+    "RecordedPlan",
     "StoredWorkflow",
     *("Client", "RunReader", "RunInspector", "PlanReader", "RunExtracts",
       "RunControl", "ScheduleControl", "DocumentControl", "StoreControl"),

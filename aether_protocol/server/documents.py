@@ -6,12 +6,14 @@ from typing import Annotated, Any, ClassVar
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import to_builtins
 
 from aether_protocol.server.access import AUTHOR, VIEWER
 from aether_protocol.server.answers import NOT_CHANGED, answers, tagged
 from aether_protocol.server.runs import Asked
 from aether_protocol.service.documents.as_json import by_document, marked_json
 from aether_protocol.service.documents.changes import KINDS, difference
+from aether_protocol.service.documents.parameters import WorkflowParameters
 from aether_protocol.service.wire.documents import (
     AppliedBody,
     ApplyBody,
@@ -156,6 +158,18 @@ class DocumentController(Controller):
         names = f"{name}@{old.version}", f"{name}@{new.version}"
         lines = list(difference((names[0], old.text), (names[1], new.text)))
         return {"before": names[0], "after": names[1], "difference": lines}
+
+    @get(
+        f"{_ONE}/parameters",
+        summary="Read what a stored Workflow takes",
+        opt=VIEWER,
+        responses=answers((200, WorkflowParameters, "Its parameters, in its order."), problems=(404, 422)),
+    )
+    async def takes(
+        self, namespace: Namespace, document: Document, client: Asked, version: Version = None
+    ) -> dict[str, Any]:
+        told: dict[str, Any] = to_builtins(await client.documents.parameters(f"{namespace}/{document}", version=version))
+        return told
 
     @delete(
         _ONE,

@@ -16,6 +16,7 @@ from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import FOR_EVER, NOT_CHANGED, answers, tagged
 from aether_protocol.server.runs import Asked, Run, waiting_of_run
 from aether_protocol.service.client import Client
+from aether_protocol.service.documents.parameters import WorkflowParameters
 from aether_protocol.service.runs.overview import RunOverview, WaitingTask
 from aether_protocol.service.runs.plans import PlanDocuments, PlanLayout
 from aether_protocol.service.wire.inspections import (
@@ -200,3 +201,11 @@ class PlanController(Controller):
         open_loops = frozenset(opened or ()) if folded else None
         shown = await client.plans.layout(plan, depth=depth, open_loops=open_loops)
         return tagged(request, plan, to_builtins(shown), FOR_EVER)
+
+    @get(
+        "/{plan:str}/parameters",
+        summary="Read what a run of the same plan takes",
+        responses=answers((200, WorkflowParameters, "To be kept for ever."), NOT_CHANGED, problems=(404,)),
+    )
+    async def takes(self, plan: PlanDigest, client: Asked, request: Request[Any, Any, Any]) -> Response[Any]:
+        return tagged(request, plan, to_builtins(await client.plans.parameters(plan)), FOR_EVER)

@@ -20,7 +20,7 @@ from aether_protocol.server.parts import parts_of
 from aether_protocol.server.relay.whole_fleet import WaitingFound
 from aether_protocol.server.worker_calls import fleet_of
 from aether_protocol.service.client import Client
-from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
+from aether_protocol.service.documents.texts import DocumentText, RecordedPlan, StoredWorkflow
 from aether_protocol.service.runs.overview import WaitingTask
 from aether_protocol.service.wire.inspections import ReadRunBody
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
@@ -303,10 +303,13 @@ def _instant(name: str, text: str | None) -> int | None:
         raise UsageError(f"{name} is not an instant: {error}", hint="RFC 3339, for example 2026-01-31T12:00:00Z") from None
 
 
-def _source(data: SubmitBody) -> dict[str, Any] | str | DocumentText | StoredWorkflow:
-    """What is to be run: a document, or the name of a stored one. Raises UsageError."""
-    if (data.document is UNSET) == (data.name is None):
-        raise UsageError("give a document, or the name of a stored workflow", hint="document or name, one of them")
+def _source(data: SubmitBody) -> dict[str, Any] | str | DocumentText | StoredWorkflow | RecordedPlan:
+    """What is to be run: a document, the name of a stored one, or the plan of a run. Raises UsageError."""
+    if [data.document is UNSET, data.name is None, data.plan is None].count(False) != 1:
+        hint = "document, name or plan, one of them"
+        raise UsageError("give a document, the name of a stored workflow, or the plan of a run", hint=hint)
+    if data.plan is not None:
+        return RecordedPlan(data.plan)
     if data.name is not None:
         return StoredWorkflow(data.name if data.version is None else f"{data.name}@{data.version}")
     if data.version is not None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aether_protocol.service.client import StoreControl as StoreControl
     from aether_protocol.service.documents.texts import DocumentText as DocumentText
     from aether_protocol.service.documents.texts import LibraryTexts as LibraryTexts
+    from aether_protocol.service.documents.texts import RecordedPlan as RecordedPlan
     from aether_protocol.service.documents.texts import StoredWorkflow as StoredWorkflow
     from aether_protocol.service.local import DocumentContext as DocumentContext
     from aether_protocol.service.local import client_of as client_of
@@ -47,6 +48,7 @@ _HOMES = {
     "DocumentText": "documents.texts",
     "LibraryTexts": "documents.texts",
     "PlanReader": "client",
+    "RecordedPlan": "documents.texts",
     "RunControl": "client",
     "RunExtracts": "runs.extracts",
     "RunInspector": "client",

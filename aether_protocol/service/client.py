@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.ports.store.schedules import FireRecord
     from aether_protocol.service.documents.changes import AppliedDocuments
+    from aether_protocol.service.documents.parameters import WorkflowParameters
     from aether_protocol.service.documents.remove import RemovedDocuments
-    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
+    from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, RecordedPlan, StoredWorkflow
     from aether_protocol.service.feed import ChangeBatch, Feed
     from aether_protocol.service.runs.delete import Freed
     from aether_protocol.service.runs.extracts import RunExtracts
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from aether_protocol.views.report import Report
 
     Documents = Mapping[str, Json] | str | Sequence[DocumentText]  # as JSON, as text, or the texts of files
-    # A document as JSON or text, what was compiled from one, or the name of a stored one.
-    Source = Mapping[str, Json] | str | DocumentText | Plan | StoredWorkflow
+    # A document as JSON or text, what was compiled from one, the name of a stored one, or the plan of a run.
+    Source = Mapping[str, Json] | str | DocumentText | Plan | StoredWorkflow | RecordedPlan
 
 
 class RunReader(Protocol):
@@ -175,16 +176,17 @@ class PlanReader(Protocol):
     async def layout(
         self, digest: str, *, depth: int | None = None, open_loops: Collection[str] | None = None
     ) -> PlanLayout:
-        """Lay a plan out as a picture.
+        """Lay a plan out as a picture. Raises NotFoundError where no run has that plan.
 
         Args:
             digest: of the plan.
             depth: dags and loops below this depth are closed boxes.
             open_loops: the paths of those loops that are not closed boxes; None: none is closed.
-
-        Raises:
-            NotFoundError: no run has that plan.
         """
+        ...
+
+    async def parameters(self, digest: str) -> WorkflowParameters:
+        """Say what a run of the same plan takes. Raises NotFoundError where no run has that plan."""
         ...
 
 
@@ -208,7 +210,7 @@ class RunControl(Protocol):
 
         Args:
             document: a workflow, or the name of a stored one (the run records its version); templates that it lacks are looked
-                up where the client does, as they are now.
+                up where the client does, as they are now. The plan of a run has them as they were.
             arguments: values of its parameters.
             run_id: the run's id; a new one by default.
             scheduled_time: what `workflow.scheduledTime` says.
@@ -220,7 +222,7 @@ class RunControl(Protocol):
 
         Raises:
             DocumentError: the document is invalid.
-            NotFoundError: there is no stored workflow of that name or version.
+            NotFoundError: there is no stored workflow of that name or version, or no run of that plan.
             UsageError: arguments do not fit, or the id is taken.
         """
         ...
@@ -313,11 +315,8 @@ class RunControl(Protocol):
         ...
 
     async def prune(self, query: RunQuery, *, dry_run: bool = False) -> Sequence[str]:
-        """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them.
-
-        Raises:
-            UsageError: it restricts nothing, and so would delete all.
-        """
+        """Delete the ended runs that `query` asks for; their ids. With `dry_run` only name them. Raises UsageError where it
+        restricts nothing, and so would delete all."""
         ...
 
 
@@ -467,6 +466,10 @@ class DocumentControl(Protocol):
         """Give all versions, newest first. Raises NotFoundError."""
         ...
 
+    async def parameters(self, name: str, *, version: int | None = None) -> WorkflowParameters:
+        """Say what a stored Workflow, or another version of it than the newest, takes. Raises NotFoundError, DocumentError."""
+        ...
+
     async def remove(
         self, names: str | Sequence[str], *, kind: str | None = None, force: bool = False
     ) -> RemovedDocuments:
@@ -530,11 +533,8 @@ class StoreControl(Protocol):
         ...
 
     async def import_run(self, lines: Iterable[str], name: str = "the archive") -> RunSummary:
-        """Record a run from the lines of an archive, which errors call `name`.
-
-        Raises:
-            UsageError: it is damaged, or the id is taken.
-        """
+        """Record a run from the lines of an archive, which errors call `name`. Raises UsageError where it is damaged, or the id
+        is taken."""
         ...
 
     async def migrate(self) -> SchemaVersions:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.chromium import browser_page
+from tests.browser.test_start import takes
+from tests.browser.test_workflows import apply
 from tests.documents import submitted
 from tests.e2e.servers import Served, served
 
@@ -21,6 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         made.result(made.submit("echo hello; exit 3"))
         asks = {"name": "approve", "executor": {"type": "await", "config": {"message": "publish?"}}}
         made.call("POST", "/runs", {"document": submitted(asks, name="asks")})
+        apply(made, takes())
         yield made
 
 
@@ -30,7 +33,8 @@ def addresses(server: Served) -> list[str]:
     waits = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if not run["closed"])
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
     tabs.append(f"/runs/{ended}?with={waits}")
-    return ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/schedules", f"/runs/{waits}?task=main.approve", *tabs]
+    plain = ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/schedules", "/start"]
+    return [*plain, "/start?workflow=import", f"/start?run={ended}", f"/runs/{waits}?task=main.approve", *tabs]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

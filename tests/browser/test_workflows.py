@@ -63,7 +63,9 @@ def test_what_is_stored_or_scheduled_can_be_started(tmp_path: Path) -> None:
         shown.sees("nightly", "h1")
         shown.press("g", "f")
         flow(shown, "nightly").locator(".square").wait_for()
-        flow(shown, "stored").get_by_role("button", name="Start").click()
+        flow(shown, "stored").get_by_role("link", name="start stored…").click()
+        shown.sees("It takes no parameters.")
+        shown.page.get_by_role("button", name="Start", exact=True).click()
         shown.page.wait_for_url("**/runs/*")
         shown.sees("stored", "h1")
         assert len(server.call("GET", "/runs")["runs"]) == 2

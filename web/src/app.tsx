@@ -12,6 +12,7 @@ import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
 import { Tasks } from "./pages/tasks";
+import { Start } from "./pages/start";
 import { Workflows } from "./pages/workflows";
 import { Workers } from "./pages/workers";
 
@@ -19,6 +20,8 @@ interface Place {
   path: string;
   name: string;
   key: string;
+  /** Reached from other pages, and by keys: not in the navigation. */
+  aside?: true;
   view: () => preact.JSX.Element;
 }
 
@@ -26,6 +29,7 @@ const PLACES: Place[] = [
   { path: "/", name: "Workflows", key: "f", view: () => <Workflows /> },
   { path: "/runs", name: "Runs", key: "r", view: () => <Runs /> },
   { path: "/tasks", name: "Tasks", key: "t", view: () => <Tasks /> },
+  { path: "/start", name: "Start a workflow", key: "n", aside: true, view: () => <Start /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
   { path: "/insights", name: "Insights", key: "n", view: () => <InsightsPage /> },
@@ -82,7 +86,7 @@ function Side() {
         <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path d="M8 23 16 8l8 15" /><circle cx="16" cy="19.5" r="2.6" /></svg>
         <span>Aether</span>
       </a>
-      {PLACES.map((place) => (
+      {PLACES.filter((place) => place.aside === undefined).map((place) => (
         <a key={place.path} href={href(place.path)} aria-current={at === place.path || (place.path !== "/" && at.startsWith(`${place.path}/`)) ? "page" : undefined}
           title={`g ${place.key}`}>{place.name}</a>
       ))}

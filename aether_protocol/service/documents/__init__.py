@@ -8,5 +8,6 @@ one transaction, or nothing. A run of a stored workflow is compiled when it begi
 keeps all that it needs; so versions can be removed at any time.
 
 `changes` has the values, `texts` what a client is given, `weigh` finds out what applying comes to, `find` reads names and
-versions, `users` finds what refers to a template, `remove` removes, `folder` follows a folder, `as_json` writes all of it.
+versions, `parameters` says what a workflow takes, `users` finds what refers to a template, `remove` removes, `folder` follows
+a folder, `as_json` writes all of it.
 """

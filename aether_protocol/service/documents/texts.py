@@ -38,6 +38,12 @@ class StoredWorkflow(Struct, frozen=True):
     digest: str | None = None
 
 
+class RecordedPlan(Struct, frozen=True):
+    """The plan of runs that there are, by the digest that their rows have: to run the same once more."""
+
+    digest: str
+
+
 class LibraryTexts(Struct, frozen=True):
     """Texts in which references are looked up; `name` is what people call their file or folder."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from aether_protocol.errors import NotFoundError
 from aether_protocol.service.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -209,10 +210,12 @@ class ClientContext(Struct, frozen=True):
         Raises DocumentError, UsageError, and NotFoundError for a stored workflow that is not there.
         """
         from aether_protocol.plan.model import Plan
-        from aether_protocol.service.documents.texts import DocumentText, StoredWorkflow
+        from aether_protocol.service.documents.texts import DocumentText, RecordedPlan, StoredWorkflow
 
         if isinstance(document, Plan):
             return document
+        if isinstance(document, RecordedPlan):
+            return await self.recorded_plan(document.digest)
         if isinstance(document, StoredWorkflow):
             return await self._stored_plan(document)
         from aether_protocol.service.documents.compiling import compile_apart, is_large
@@ -223,6 +226,15 @@ class ClientContext(Struct, frozen=True):
         await self.reach(workspace, files, large=large)
         plan = await compile_apart(large, workspace.plan, files[0], name)
         return replace(plan, folder=document.folder) if isinstance(document, DocumentText) else plan
+
+    async def recorded_plan(self, digest: str) -> Plan:
+        """Give the plan of the runs whose rows have a digest, as the newest of them has it. Raises NotFoundError."""
+        from aether_protocol.ports.store import RunQuery
+
+        for row in await self.store.runs.rows(RunQuery(digest=digest, limit=1)):
+            run = await self.store.runs.load(row.run_id)
+            return replace(run.plan, folder=run.header.folder, document_version=row.document_version)
+        raise NotFoundError(f"no run has the plan {digest!r}", hint="'digest' of a run names its plan, as a whole")
 
     async def _stored_plan(self, document: StoredWorkflow) -> Plan:
         from aether_protocol.assembly.templates import as_file

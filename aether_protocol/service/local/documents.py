@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from aether_protocol.errors import ChangedError
 from aether_protocol.service.documents.changes import KINDS, AppliedDocuments
 from aether_protocol.service.documents.find import choose_version, find_versions, read_document_name, refuse_kind
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from aether_protocol.ports.store import DocumentMark, StoredDocument
     from aether_protocol.ports.store.library import DocumentKey
     from aether_protocol.service.client import Documents
+    from aether_protocol.service.documents.parameters import WorkflowParameters
     from aether_protocol.service.documents.remove import RemovedDocuments
     from aether_protocol.service.documents.texts import LibraryTexts
     from aether_protocol.service.documents.weigh import WeighedDocuments
@@ -97,6 +100,14 @@ class LocalDocuments:
     async def versions(self, name: str, *, kind: str | None = None) -> Sequence[StoredDocument]:
         read = read_document_name(name, None)
         return await find_versions(self._context.store, kind, read.namespace, read.name)
+
+    async def parameters(self, name: str, *, version: int | None = None) -> WorkflowParameters:
+        from aether_protocol.service.documents.parameters import parameters_of
+        from aether_protocol.service.documents.texts import StoredWorkflow
+
+        read = read_document_name(name, None)
+        wanted = read if version is None else replace(read, version=version)
+        return parameters_of(await self._context.plan(StoredWorkflow(str(wanted))))
 
     async def remove(
         self, names: str | Sequence[str], *, kind: str | None = None, force: bool = False

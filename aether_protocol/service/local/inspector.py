@@ -10,9 +10,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import NotFoundError
-from aether_protocol.plan.model import Plan
-from aether_protocol.ports.store import LogLine, RunQuery, RunSummary
+from aether_protocol.ports.store import LogLine, RunSummary
+from aether_protocol.service.documents.parameters import WorkflowParameters, parameters_of
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.process_identity import is_server
 from aether_protocol.service.runs.find import driven_by
@@ -111,17 +110,14 @@ class LocalPlans:
         self._context = context
 
     async def get(self, digest: str) -> PlanDocuments:
-        return documents_of(await self._plan(digest))
+        return documents_of(await self._context.recorded_plan(digest))
 
     async def layout(
         self, digest: str, *, depth: int | None = None, open_loops: Collection[str] | None = None
     ) -> PlanLayout:
         from asyncio import to_thread
 
-        return await to_thread(lay_out, await self._plan(digest), depth, open_loops)
+        return await to_thread(lay_out, await self._context.recorded_plan(digest), depth, open_loops)
 
-    async def _plan(self, digest: str) -> Plan:
-        runs = self._context.store.runs
-        for row in await runs.rows(RunQuery(digest=digest, limit=1)):
-            return (await runs.load(row.run_id)).plan
-        raise NotFoundError(f"no run has the plan {digest!r}", hint="'digest' of a run names its plan, as a whole")
+    async def parameters(self, digest: str) -> WorkflowParameters:
+        return replace(parameters_of(await self._context.recorded_plan(digest)), version=None)

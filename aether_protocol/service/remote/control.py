@@ -13,7 +13,7 @@ from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import RunQuery
 from aether_protocol.ports.trace_context import TraceContext
-from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, RecordedPlan, StoredWorkflow
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 from aether_protocol.service.runs.idempotency import OnceSubmitted
 from aether_protocol.service.wire.requests import write_libraries
@@ -112,6 +112,8 @@ def _submission(
         body |= {"document": document.text, "file": document.name}
     elif isinstance(document, StoredWorkflow):
         body |= _stored(document)
+    elif isinstance(document, RecordedPlan):
+        body["plan"] = document.digest
     elif isinstance(document, str | Mapping):
         body["document"] = document
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aether_protocol.errors import DocumentError
 from aether_protocol.service.documents.changes import KINDS, AppliedDocuments
 from aether_protocol.service.documents.find import read_document_name, refuse_kind
+from aether_protocol.service.documents.parameters import WorkflowParameters
 from aether_protocol.service.documents.remove import RemovedDocuments
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.remote.calls import ServerCalls, path_of
@@ -89,6 +90,11 @@ class RemoteDocuments:
         read = read_document_name(name, None)
         path = path_of("documents", read.namespace, read.name, "versions")
         return [read_document(one) for one in (await self._calls.get(path, DocumentPage, [("kind", kind)])).documents]
+
+    async def parameters(self, name: str, *, version: int | None = None) -> WorkflowParameters:
+        read = read_document_name(name, None)
+        path = path_of("documents", read.namespace, read.name, "parameters")
+        return await self._calls.get(path, WorkflowParameters, [("version", read.version if version is None else version)])
 
     async def remove(
         self, names: str | Sequence[str], *, kind: str | None = None, force: bool = False

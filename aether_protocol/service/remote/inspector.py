@@ -7,6 +7,7 @@ from typing import Any
 
 from aether_protocol.errors import NotFoundError
 from aether_protocol.ports.store import RunSummary
+from aether_protocol.service.documents.parameters import WorkflowParameters
 from aether_protocol.service.remote.calls import ServerCalls, path_of
 from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
 from aether_protocol.service.runs.overview import RunDifferences, RunOverview, RunStep
@@ -72,6 +73,8 @@ class RemotePlans:
         opened = [("open", path) for path in sorted(open_loops or ())]
         return await self._calls.get(path_of("plans", digest, "layout"), PlanLayout, [("depth", depth), *folded, *opened])
 
+    async def parameters(self, digest: str) -> WorkflowParameters:
+        return await self._calls.get(path_of("plans", digest, "parameters"), WorkflowParameters)
 
 class RemoteExtracts:
     """See `service.runs.extracts.RunExtracts`."""

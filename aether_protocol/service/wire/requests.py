@@ -35,12 +35,13 @@ class LibraryBody(Struct, forbid_unknown_fields=True):
 
 
 class SubmitBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Begin a run of a document, or of a stored workflow by its name. `idempotencyKey`: the same key with the same content
-    gives the first run again."""
+    """Begin a run of a document, of a stored workflow by its name, or of the plan of a run that there is. `idempotencyKey`: the
+    same key with the same content gives the first run again."""
 
     document: Document | UnsetType = UNSET
     name: Annotated[str, Meta(description="A stored workflow: NAME or NAMESPACE/NAME.", examples=["ops/nightly"])] | None = None
     version: Annotated[int, Meta(ge=1, description="Of the stored workflow; the newest where it is left out.")] | None = None
+    plan: Annotated[str | None, Meta(description="The `digest` of a run: the same workflow once more.")] = None
     file: Annotated[str | None, Meta(description="The name of the document's file, where it is text.")] = None
     workflow: Annotated[str | None, Meta(description="Which of several workflows in it.")] = None
     library: list[LibraryBody] = field(default_factory=list)

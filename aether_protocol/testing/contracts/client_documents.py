@@ -18,7 +18,7 @@ from aether_protocol.errors import AetherError, ConflictError, DocumentError, No
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED
 from aether_protocol.service.client import Client
-from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, StoredWorkflow
+from aether_protocol.service.documents.texts import DocumentText, LibraryTexts, RecordedPlan, StoredWorkflow
 
 _DAY = 86_400_000_000
 
@@ -237,6 +237,39 @@ class DocumentClientContract:
             assert (await client.runs.get(again)).document_version == 2
             with pytest.raises(NotFoundError, match="no Workflow 'hello'"):
                 await client.control.submit(StoredWorkflow("hello"))
+            same = RecordedPlan((await client.runs.get(first)).digest)
+            once_more = await client.control.submit(same, texts={"rows": "8"})
+            await stage.drive()
+            assert (await client.runs.wait(once_more)).phase == "Succeeded"
+            row = await client.runs.get(once_more)
+            assert (row.document_version, row.digest, row.workflow) == (1, same.digest, "hello")
+            made = [event async for event in client.runs.events(once_more) if event["kind"] == "RunCreated"]
+            assert [event["parameters"] for event in made] == [{"rows": 8}]
+            with pytest.raises(NotFoundError, match="no run has the plan"):
+                await client.control.submit(RecordedPlan("0" * 64))
+
+        self.play(tmp_path, body)
+
+    def test_what_a_workflow_takes_is_said(self, tmp_path: Path) -> None:
+        async def body(stage: Stage) -> None:
+            client = stage.client
+            for value in (1, 2):
+                document = msgspec.json.encode(HELLO).decode().replace('"value":1', f'"value":{value}')
+                await client.documents.apply(document)
+            run = await client.control.submit(StoredWorkflow("hello"), {"rows": 9})
+            newest = await client.documents.parameters("hello")
+            of_plan = await client.plans.parameters((await client.runs.get(run)).digest)
+            first = await client.documents.parameters("default/hello", version=1)
+            assert await client.documents.parameters("hello@1") == first
+            for told, version, value in ((newest, 2, 2), (of_plan, None, 2), (first, 1, 1)):
+                assert (told.name, told.namespace, told.version) == ("hello", "default", version)
+                assert [(one.name, one.type, one.default, one.required) for one in told.parameters] == [
+                    ("rows", "integer", value, False)
+                ]
+            with pytest.raises(NotFoundError, match="no Workflow 'other'"):
+                await client.documents.parameters("other")
+            with pytest.raises(NotFoundError, match="no run has the plan"):
+                await client.plans.parameters("0" * 64)
 
         self.play(tmp_path, body)
 

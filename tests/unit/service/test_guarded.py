@@ -367,7 +367,7 @@ def test_plans_of_others_are_not_found() -> None:
         viewer = client({"ours": "viewer"})
         for run, seen in (("ours-1", True), ("theirs-1", False)):
             digest = (await whole.runs.get(run)).digest
-            for read in (viewer.plans.get, viewer.plans.layout):
+            for read in (viewer.plans.get, viewer.plans.layout, viewer.plans.parameters):
                 if seen:
                     assert (await read(digest)).digest == digest
                 else:

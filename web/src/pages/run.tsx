@@ -154,6 +154,7 @@ function Actions({ model }: { model: RunModel }) {
       <div class="actions">
         <Act label="Cancel" danger disabled={!allowed} run={async () => setSure(true)} />
         <Command line={`aether cancel ${quoted(run.runId)}`} />
+        <Again run={run.runId} />
         {sure && (
           <Dialog title="Cancel this run?" onClose={() => setSure(false)}>
             <p>Tasks that run are stopped; hooks for the end still run.</p>
@@ -172,6 +173,7 @@ function Actions({ model }: { model: RunModel }) {
   const faulty = model.phase !== "Succeeded";
   return (
     <div class="actions">
+      <Again run={run.runId} />
       {faulty && (
         <>
           <button type="button" class="primary" disabled={!allowed} title="run again what did not succeed; keep the rest"
@@ -184,6 +186,10 @@ function Actions({ model }: { model: RunModel }) {
       {comparing && <CompareDialog run={run} onClose={() => setComparing(false)} />}
     </div>
   );
+}
+
+function Again({ run }: { run: string }) {
+  return <a class="button" href={href(`/start?${new URLSearchParams({ run })}`)} title="a new run with the same values, or others">Run again…</a>;
 }
 
 function Waiting({ model }: { model: RunModel }) {

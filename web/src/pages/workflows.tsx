@@ -193,14 +193,16 @@ function Squares({ runs, name }: { runs: NewestRun[]; name: string }) {
   );
 }
 
-/** Begin a run: of the stored workflow, or of the schedule of that name. */
+/** Begin a run: of the stored workflow, as its schedule does, or once more as the newest run. */
 function Start({ flow }: { flow: Workflow }) {
-  const [what, body] = flow.documentVersion !== null
-    ? ["/v1/runs", { name: keyOf(flow) }]
-    : [`/v1/schedules/${encodeURIComponent(flow.namespace)}/${encodeURIComponent(flow.name)}/trigger`, {}];
-  if (flow.documentVersion === null && flow.schedule === null) return null;
-  return (
-    <span class="start"><Act label="Start" disabled={!may("operator", flow.namespace)} run={() =>
-      post<{ runId: string }>(what, body).then((made) => go(`/runs/${encodeURIComponent(made.runId)}`), (error: unknown) => say(reasonOf(error), true))} /></span>
-  );
+  const newest = flow.runs[0];
+  if (flow.documentVersion === null && flow.schedule !== null) {
+    const target = `/v1/schedules/${encodeURIComponent(flow.namespace)}/${encodeURIComponent(flow.name)}/trigger`;
+    return (
+      <span class="start"><Act label="Start" title="run it now, as its schedule does" disabled={!may("operator", flow.namespace)} run={() =>
+        post<{ runId: string }>(target).then((made) => go(`/runs/${encodeURIComponent(made.runId)}`), (error: unknown) => say(reasonOf(error), true))} /></span>
+    );
+  }
+  const asked: Record<string, string> = flow.documentVersion !== null ? { workflow: keyOf(flow) } : { run: newest?.runId ?? "" };
+  return <span class="start"><a class="button" href={href(`/start?${new URLSearchParams(asked)}`)} aria-label={`start ${flow.name}…`}>Start…</a></span>;
 }
