@@ -16,7 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.documents import script
+from tests.documents import script, submitted
 from tests.e2e.process import AETHER, aether, environment, read_until, start
 from tests.e2e.servers import Served, lines_in, served, wait_for
 
@@ -86,6 +86,23 @@ def test_what_other_processes_left_is_shown_and_not_taken_over(tmp_path: Path) -
         resumed = aether("resume", run, "--store", f"sqlite:{tmp_path}/runs.db")
         assert resumed.returncode == 0, resumed.stderr
         assert ui.run(run)["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize("verb", ["answered", "cancelled"])
+def test_what_no_process_drives_is_driven_here_from_when_a_person_steers_it(tmp_path: Path, verb: str) -> None:
+    asks = {"name": "ask", "executor": {"type": "await", "config": {"message": "go on?"}}}
+    work = {"type": "script", "config": {"source": f"echo x >> {tmp_path}/ended"}}
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps(submitted(asks, {"name": "work", "dependencies": ["ask"], "executor": work})))
+    asked = aether("run", flow, "--store", f"sqlite:{tmp_path}/runs.db", "--run-id", "asked")
+    assert asked.returncode == 7  # it waits, and its process has ended
+    with pages(tmp_path) as ui:
+        if verb == "answered":
+            ui.call("POST", "/runs/asked/resume", {"task": "main.ask"})
+        else:
+            ui.call("POST", "/runs/asked/cancel", {"reason": "enough"})
+        assert ui.result("asked")["phase"] == ("Succeeded" if verb == "answered" else "Cancelled")
+        assert lines_in(tmp_path / "ended") == (["x"] if verb == "answered" else [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

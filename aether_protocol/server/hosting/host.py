@@ -276,6 +276,7 @@ class ServerHost:
                 workspaces=self._workspaces_root(),
                 elsewhere=True,
                 runs_deleted=self._upkeep.runs_deleted,
+                adopts_asked=not settings.adopts,
             ),
             trail=trail,
             directory=NamespaceDirectory(self._store.namespaces, clock),

@@ -32,7 +32,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         broker: the URL of the engine that carries attempts out, in place of workers that call in; None: these.
         workers: whether there is an embedded worker.
         cron: whether the schedules of the store are served.
-        adopts: whether runs that no engine drives are taken; without, only those are driven that begin here.
+        adopts: whether runs that no engine drives are taken; without, only those are driven that begin here, or
+            that no engine drives and that are answered or cancelled here.
         grace_s: how long attempts of the embedded worker may continue once the server is asked to leave.
         lease_s: how long a worker that gives no sign of life keeps what it has.
         metrics: whether `/metrics` is answered.

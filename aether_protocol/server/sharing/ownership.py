@@ -5,8 +5,8 @@ to its share of all and a tenth more, and releases what is above that (`engine.s
 is in no row any more, so that its runs are free: they are claimed at once. A run that the store counts as this server's and
 that is not driven here (the answer to its claim was lost, or what was to release it failed) is claimed once more.
 
-A server that does not adopt drives what begins at it and no more: it is not among the servers of the store, so that no share is
-left to it, and what it asks of runs that others drive goes through the store.
+A server that does not adopt drives what begins at it, and what no engine drives once it is asked to steer it. The store does
+not know it as a server, so that no share is left to it; what it asks of runs that others drive goes through the store.
 """
 
 from __future__ import annotations

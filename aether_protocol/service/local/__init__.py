@@ -162,6 +162,7 @@ def client_of(
     workspaces: str | Path | None = None,
     elsewhere: bool = False,
     runs_deleted: Callable[[], None] | None = None,
+    adopts_asked: bool = False,
 ) -> LocalClient:
     """Make a client of an engine in this process: what it submits, this engine drives. Closing it leaves the engine open.
 
@@ -171,6 +172,7 @@ def client_of(
         workspaces: the folder below which workspaces of the engine's runs lie; beside its store by default.
         elsewhere: it answers callers of other machines, whose files are not here (RT-131).
         runs_deleted: called after runs were deleted, to free the artifacts that no other run names.
+        adopts_asked: a run that no engine drives is driven by this one from when it is answered or cancelled here.
     """
     from aether_protocol.assembly.public import Engine as DocumentEngine
     from aether_protocol.assembly.stores import workspaces_root
@@ -185,5 +187,6 @@ def client_of(
         compiler=engine.workspace if library is None and isinstance(engine, DocumentEngine) else None,
         elsewhere=elsewhere,
         runs_deleted=runs_deleted,
+        adopts_asked=adopts_asked,
     )
     return LocalClient(context, closes=False)

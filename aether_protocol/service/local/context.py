@@ -69,7 +69,8 @@ class ClientContext(Struct, frozen=True):
     `compiler` makes the workspace in which documents are compiled; by default that of the library. `place` is what people call
     the store. `scope`: the namespaces to which a caller is bound; the store is one in which no others are. `elsewhere`: what is
     submitted and applied comes from other machines (RT-131). `runs_deleted` is called after runs were deleted: what they alone
-    named is for the caller of it to free.
+    named is for the caller of it to free. `adopts_asked`: a run that no engine drives is driven by this one from when it is
+    answered or cancelled here.
     """
 
     store: Store
@@ -82,6 +83,7 @@ class ClientContext(Struct, frozen=True):
     scope: NamespaceScope | None = None
     elsewhere: bool = False
     runs_deleted: Callable[[], None] | None = None
+    adopts_asked: bool = False
 
     @property
     def clock(self) -> Clock:

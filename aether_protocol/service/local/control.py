@@ -21,7 +21,7 @@ from aether_protocol.engine.submission import (
     read_trace_context,
     read_variables,
 )
-from aether_protocol.errors import UsageError
+from aether_protocol.errors import BusyError, UsageError
 from aether_protocol.expressions.json_copy import json_copy
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import KeyTakenError, RunKey, RunQuery
@@ -151,16 +151,29 @@ class LocalControl:
         except ValueError as error:
             raise UsageError(f"the payload holds {error}") from None
         question = resume_question(path, given, reason)
+        await self._adopt(row.run_id)
         await self._ask(row.run_id, question, private=is_private(state.plan, question))
 
     async def cancel(self, run: str, *, reason: str = "") -> None:
         context = self._context
         row = await context.row(run)
+        if await self._adopt(row.run_id, cancel=reason or True):
+            return
         question = cancel_question(reason)
         private = bool(reason) and not row.closed and context.driven(row.run_id) is None
         if private:
             private = is_private((await context.state(row.run_id)).plan, question)
         await self._ask(row.run_id, question, private=private)
+
+    async def _adopt(self, run_id: str, *, cancel: bool | str = False) -> bool:
+        """Drive a run here, from now on, that something is asked of and that no engine drives; whether it was taken."""
+        context = self._context
+        if context.engine is None or not context.adopts_asked or context.driven(run_id) is not None:
+            return False
+        try:
+            return run_id in await context.engine.recover([run_id], cancel=cancel)
+        except BusyError:  # another engine drives it: that one is asked
+            return False
 
     async def _ask(self, run_id: str, question: Question, *, private: bool) -> None:
         """Ask the engine that drives the run: that of this process, else through the mailbox."""

@@ -5,7 +5,8 @@ SQLite has one writer at a time, and leases keep engines off each other's runs. 
 What is not here is the same in every store in SQL (`adapters.stores.sql`).
 
     the store as one object, and how one is opened      store
-    the connection: opening, transactions, errors       database
+    the connection: transactions, errors                database
+    how a file is opened                                opening
     when the log is moved into the file, and by whom    checkpoints
     the dialect, for what all stores in SQL share       dialect
     how steps are appended; the feed                    runs, changes, numbers

@@ -12,24 +12,26 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, Protocol
-from urllib.parse import quote
+from typing import Any, Final
 
 from aether_protocol.adapters.stores.sql.schema import APPLICATION_ID, FIRST, MIGRATIONS
 from aether_protocol.adapters.stores.sqlite.checkpoints import Checkpoints
 from aether_protocol.adapters.stores.sqlite.numbers import ChangeNumbers
+from aether_protocol.adapters.stores.sqlite.opening import (
+    DURABILITIES,
+    OPENING_PATIENCE_S,
+    PAUSE_S,
+    READ_ONLY,
+    Access,
+    ReadOnlyError,
+    Shared,
+    Unchangeable,
+    Writing,
+)
 from aether_protocol.errors import AetherError, BusyError, PortError, UsageError
-from aether_protocol.execution.private import make_private
 
-DURABILITIES: Final = {"full": "FULL", "normal": "NORMAL"}
 PATIENCE_S: Final = 15.0  # how long to wait for another process that writes
-OPENING_PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 0.1  # how long the loss of a file may stay undetected while one append follows another
-_PAGE: Final = 2048  # bytes: a commit writes and sums up whole pages, and a step is a small part of the usual 4096
-_PAUSE_S: Final = 0.005
-_BUSY_MS: Final = 50  # how long SQLite itself may hold the event loop up
-_CACHED: Final = 256  # statements: more than the store has, and they are made once
 
 # What SQLite cannot hold, the caller gave: documents are checked before. What cannot be decoded stands in a damaged file, in a
 # text or in the name of a table or column.
@@ -39,12 +41,11 @@ _READ_ONLY_CODES: Final = frozenset(
     {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
 )
 
-_READ_ONLY: Final = "cannot be written: it or its directory is read-only"
 
 # (what happened, advice) by SQLite's primary result code; the file's name comes before the first.
 _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space and start again: what was recorded is kept"),
-    sqlite3.SQLITE_READONLY: (_READ_ONLY, "use --store for another place"),
+    sqlite3.SQLITE_READONLY: (READ_ONLY, "use --store for another place"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "is its directory there, and may you write to it?"),
     sqlite3.SQLITE_PERM: ("cannot be opened: permission denied", None),
     sqlite3.SQLITE_NOTADB: ("is not a SQLite database", "move it away, or use --store for another place"),
@@ -57,7 +58,6 @@ _FAULTS: Final[dict[int, tuple[str, str | None]]] = {
 _LOG_BEGIN: Final = b"\x37\x7f\x06"  # of every log of SQLite
 
 _Place = tuple[int, int, int]  # device, number and size of a file; zeros where there is none
-_Status = tuple[int, int, int, bool]  # of a file that is read as it lies: number, instant of change, size, whether it has a log
 Execute = Callable[..., sqlite3.Cursor]
 
 
@@ -104,13 +104,13 @@ class Database:
         self.numbers = ChangeNumbers()
         self.checkpoints: Checkpoints | None = None  # of a file that is written to
         self._write = _Write(self)
-        self._access: _Access = _Shared(path) if reads_only else _Writing(path, durability, migrate)
+        self._access: Access = Shared(path) if reads_only else Writing(path, durability, migrate)
         try:
             self._connect()
         except PortError as error:
             if not reads_only or not _is_about_rights(error):
                 raise
-            self._access = _Unchangeable(path)
+            self._access = Unchangeable(path)
             self._connect()
         self._files = self._find_files()
 
@@ -134,9 +134,8 @@ class Database:
 
     def version(self) -> int:
         """Read the schema version, 0 of a new file. Raises PortError for a file that this version must not use."""
-        found: int = self.execute("PRAGMA user_version").fetchone()[0]
-        ours = self.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        if not ours and (found or self.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()):
+        found, ours, is_used = self._marks()
+        if not ours and (found or is_used):
             message = f"{self.path!r} is a database of another program"
             raise PortError(message, hint="use --store for another place: it was not touched")
         if found > self.newest_version:
@@ -147,6 +146,20 @@ class Database:
             hint = "finish its runs with the version that wrote it, then move it away, or use --store for another place"
             raise PortError(message, hint=f"{hint}: it was not touched")
         return found
+
+    def _marks(self) -> tuple[int, bool, bool]:
+        """Read the version, whether the file is marked as ours, and whether it holds anything: as of one moment, for another
+        process may be making it."""
+        alone = not self.connection.in_transaction
+        if alone:
+            self.execute("BEGIN")
+        try:
+            found: int = self.execute("PRAGMA user_version").fetchone()[0]
+            ours = self.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+            return found, ours, self.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        finally:
+            if alone:
+                self.roll_back()
 
     def migrate(self) -> tuple[int, int]:
         """Bring the schema up to date, in one transaction; its version before and after."""
@@ -170,7 +183,7 @@ class Database:
     def wait_for(self, statement: str) -> None:
         """Run a statement that does not wait for other processes by itself, such as a change of the journal mode."""
         for _ in self._tries(statement, OPENING_PATIENCE_S):
-            time.sleep(_PAUSE_S)
+            time.sleep(PAUSE_S)
 
     def _tries(self, statement: str, patience_s: float) -> Iterator[None]:
         """Run it, and yield each time that another process is in its way, for so long at most."""
@@ -298,7 +311,7 @@ class Database:
         for _ in self._tries(statement, PATIENCE_S):
             import asyncio  # 30 ms that a store of one process does not need
 
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
 
     def roll_back(self) -> None:
         if self.connection.in_transaction:
@@ -383,189 +396,6 @@ class _Write:
             raise database.fault(failed) from error
         if isinstance(error, (sqlite3.Error, *_UNFIT)):
             raise database.fault(error) from error
-
-
-class ReadOnlyError(PortError):
-    """The file may not be written."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{path!r} {_READ_ONLY}", hint=_FAULTS[sqlite3.SQLITE_READONLY][1])
-
-
-# --- how a file is opened ---
-
-
-class _Access(Protocol):
-    """A way to open a file."""
-
-    writable: bool
-
-    def connect(self) -> sqlite3.Connection: ...
-
-    def prepare(self, database: Database) -> None:
-        """Check what was opened, and set the connection up."""
-        ...
-
-    def outdated(self) -> bool:
-        """Whether the connection must be made anew before more is read."""
-        ...
-
-
-class _Writing:
-    """For writing: the file is made with its directory where it is missing."""
-
-    writable = True
-
-    def __init__(self, path: str, durability: str, migrate: bool) -> None:
-        self._path = path
-        self._durability = durability
-        self._migrate = migrate
-
-    def connect(self) -> sqlite3.Connection:
-        if self._path != ":memory:":
-            try:
-                make_private(Path(self._path).parent)
-            except OSError as error:
-                raise PortError(f"cannot make the directory of {self._path!r}: {error.strerror}") from None
-            _check_rights(self._path)
-            _make_file(self._path)
-        return _connection(self._path)
-
-    def prepare(self, database: Database) -> None:
-        version = database.version()
-        if version < database.newest_version and not self._migrate:
-            raise _outdated_schema(self._path, version)
-        if not version:
-            database.execute(f"PRAGMA page_size = {_PAGE}")
-        database.wait_for("PRAGMA journal_mode = WAL")
-        database.execute(f"PRAGMA synchronous = {DURABILITIES[self._durability]}")
-        database.execute("PRAGMA journal_size_limit = 67108864")
-        database.execute("PRAGMA wal_autocheckpoint = 0")
-        if self._path != ":memory:":
-            database.checkpoints = Checkpoints(os.path.abspath(self._path), database.connection)
-        if version < database.newest_version:
-            database.migrate()
-        else:
-            self._try_to_write(database)
-        database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-
-    def _try_to_write(self, database: Database) -> None:
-        """Find out now, not in the middle of a run, that the file may not be written."""
-        database.wait_for("BEGIN IMMEDIATE")
-        try:
-            database.execute(f"PRAGMA user_version = {database.newest_version}")
-        finally:
-            database.roll_back()
-
-    def outdated(self) -> bool:
-        return False
-
-
-class _Shared:
-    """For reading a file that other processes may write: readers take part in its lock."""
-
-    writable = True
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def connect(self) -> sqlite3.Connection:
-        _check_rights(self._path)
-        return _connection(f"{Path(self._path).absolute().as_uri()}?mode=rw", uri=True)
-
-    def prepare(self, database: Database) -> None:
-        version = self._version(database)
-        if version < database.newest_version:
-            raise _outdated_schema(self._path, version)
-        database.execute("PRAGMA query_only = ON")
-        database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-
-    def outdated(self) -> bool:
-        return False
-
-
-    def _version(self, database: Database) -> int:
-        """Read the schema version; of a file that another process is making, once it is made."""
-        end = time.monotonic() + OPENING_PATIENCE_S
-        while not (version := database.version()) and time.monotonic() < end:
-            time.sleep(_PAUSE_S)
-        return version
-
-
-class _Unchangeable:
-    """For reading where this process may not write: nothing is made, also not beside the file.
-
-    Where no process has the file open it is read as it lies, and opened anew before each reading once it has changed; else
-    SQLite keeps readers and the writer apart, as always. What cannot be read whole is refused.
-    """
-
-    writable = False
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._seen: _Status | None = None  # what the file was like when it was opened as one that does not change
-
-    def connect(self) -> sqlite3.Connection:
-        self._seen = None
-        if os.path.exists(f"{self._path}-wal"):
-            try:
-                return self._reader("mode=ro")
-            except sqlite3.Error as error:
-                if os.path.getsize(f"{self._path}-wal"):
-                    message = f"{self._path!r} was not closed in order, and its end cannot be read in a read-only place"
-                    raise PortError(message, hint=f"copy it with {self._path}-wal to where you may write") from error
-        self._seen = self._status()
-        return self._reader("mode=ro&immutable=1")
-
-    def _reader(self, mode: str) -> sqlite3.Connection:
-        """A connection that is known to be able to read."""
-        made = _connection(f"file:{quote(self._path)}?{mode}", uri=True)
-        try:
-            made.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        except sqlite3.Error:
-            made.close()
-            raise
-        return made
-
-    def prepare(self, database: Database) -> None:
-        version = database.version()
-        if version < database.newest_version:
-            message = f"{self._path!r} has schema version {version}, and is read-only: it cannot be brought up to date"
-            raise PortError(message, hint="copy it to where you may write")
-
-    def outdated(self) -> bool:
-        return self._seen is not None and self._seen != self._status()
-
-    def _status(self) -> _Status:
-        try:
-            found = os.stat(self._path)
-        except OSError as error:
-            raise PortError(f"{self._path!r} cannot be opened: {error.strerror}") from None
-        return found.st_ino, found.st_mtime_ns, found.st_size, os.path.exists(f"{self._path}-wal")
-
-
-def _connection(place: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(place, timeout=OPENING_PATIENCE_S, isolation_level=None, cached_statements=_CACHED, uri=uri)
-
-
-def _check_rights(path: str) -> None:
-    """Refuse a read-only file before SQLite leaves files beside it that its owner may not write."""
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        raise ReadOnlyError(path)
-
-
-def _make_file(path: str) -> None:
-    """Make a new file its owner's alone: SQLite gives `-wal` and `-shm` the mode of the file that they belong to."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError:  # it is there, or SQLite will say why it cannot be
-        return
-
-
-def _outdated_schema(path: str, version: int) -> PortError:
-    if not version:
-        return PortError(f"{path!r} is empty: it is not a store yet", hint="'aether run' makes one of it")
-    return PortError(f"{path!r} has schema version {version}", hint="run `aether db migrate`")
 
 
 def _is_about_rights(error: PortError) -> bool:

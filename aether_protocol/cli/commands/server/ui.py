@@ -26,8 +26,9 @@ Examples:
   aether ui --store sqlite:/data/aether.db
 
 It shows what 'aether run', 'cron' and others do with the same store, while they do it: their runs are cancelled, answered and
-retried by way of the store. Runs that are started on its pages are carried out here. It takes no runs of others over and
-starts nothing that is due on schedules: 'aether serve' does. It answers this machine alone.
+retried by way of the store. Runs that are started on its pages are carried out here, and so are those that
+no process drives from when they are answered or cancelled here. It takes no others over and starts nothing that is due on
+schedules: 'aether serve' does. It answers this machine alone.
 
 On SIGINT, SIGTERM and SIGHUP tasks of its own runs get --grace seconds to end; what is still open is named, and
 'aether resume' continues it. The exit code is 0."""
