@@ -127,6 +127,13 @@ class Beat(Struct, gc=False):
     holding: Sequence[Holding]
 
 
+class WorkerHeard(Struct, gc=False):
+    """A worker is alive: it sent a message that need not say anything of what it has."""
+
+    at: int
+    session: str
+
+
 class Started(Struct, gc=False):
     """A worker began with these deliveries."""
 
@@ -219,6 +226,7 @@ Event = (
     | Taken
     | PollEnded
     | Beat
+    | WorkerHeard
     | Started
     | Finished
     | Recorded

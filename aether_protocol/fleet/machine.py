@@ -24,6 +24,7 @@ _RULES: Final[Mapping[type[Any], Callable[[FleetState, Any], None]]] = {
     e.Taken: membership.taken,
     e.PollEnded: membership.poll_ended,
     e.Beat: membership.beat,
+    e.WorkerHeard: membership.heard,
     e.Disconnected: membership.disconnected,
     e.Left: membership.left,
     e.DrainAsked: membership.drain_asked,

@@ -106,6 +106,10 @@ def beat(fleet: FleetState, event: e.Beat) -> None:
             fleet.emit(c.AskDrain(session.name, session.drain_until))  # the first order may be lost
 
 
+def heard(fleet: FleetState, event: e.WorkerHeard) -> None:
+    fleet.seen(event.session, event.at)
+
+
 def disconnected(fleet: FleetState, event: e.Disconnected) -> None:
     session = fleet.sessions.get(event.session)
     if session is None:

@@ -289,6 +289,7 @@ class WorkerBroker:
             raise SessionOverError(name)
         for watch in self.log_drops if report.log_bytes_dropped else ():
             watch(report.log_bytes_dropped)
+        self._send(e.WorkerHeard(self.clock.now(), name))  # its worker counts from here, also where nothing but logs is in it
         receipt = await self.reports.take(name, report, namespaces, in_session=session is not None)
         if session is not None:
             receipt.stop, session.orders.stop = session.orders.stop, []
@@ -303,6 +304,7 @@ class WorkerBroker:
             MissingSecretError: no provider has one, or none answered; or no server here gave the delivery out.
         """
         self._session(name)
+        self._send(e.WorkerHeard(self.clock.now(), name))
         delivery = self.live(name, request.token)
         if delivery is None and self.fleet.state.sessions[name].via:  # no fault of the attempt: it may drive the run no more
             raise SecretsAwayError("the server that was asked does not have this delivery")

@@ -283,9 +283,9 @@ class PeerLink:
         self._welcomed.set()
 
     async def _beat(self) -> None:
-        held, sent = self._source.held(self.owner), self._clock.now()
         if self._unsent != WorkReport():
             await self.report("", WorkReport())
+        held, sent = self._source.held(self.owner), self._clock.now()  # of the moment of `_received`: a take may be answered
         beat = BeatMessage(poll=self._received, holding=[token for token, _, _ in held])
         orders = await self.transport.beat(self.session, beat)
         self._vouch(held, sent)

@@ -313,9 +313,10 @@ class Relays:
             await self._broker.stop(stops)
 
     async def _end_idle(self) -> None:
-        """End the links that nothing was wanted of for a while."""
+        """End the links that nothing was wanted of for a while. Not while something is held: the store may be away, so that it
+        is not known where else that belongs, and with the session its server would lose what runs here."""
         due = self._clock.now() - IDLE_US
-        for owner in [one for one in self._links if self._used[one] <= due]:
+        for owner in [one for one in self._links if self._used[one] <= due and not self.held(one)]:
             self._running.pop(owner).cancel()
             del self._used[owner]
             await self._links.pop(owner).leave()

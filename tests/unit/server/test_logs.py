@@ -22,7 +22,8 @@ from aether_protocol.engine.observers import Observers
 from aether_protocol.errors import NotFoundError, PortError
 from aether_protocol.execution.secrets import SecretBook
 from aether_protocol.fleet.events import Holding
-from aether_protocol.ports.broker import LogPart
+from aether_protocol.fleet.machine import FleetSettings
+from aether_protocol.ports.broker import LogPart, ResultSink
 from aether_protocol.ports.store import STATE_ACTION_LOG, LogLine, LogStore, Store, StoredRun
 from aether_protocol.ports.wire import AttemptRef
 from aether_protocol.ports.worker import (
@@ -172,6 +173,32 @@ def test_a_session_that_is_over_brings_no_logs_out_of_order(tmp_path: Path) -> N
             assert (receipt.recorded, receipt.logged) == ([item.token], []), "a result counts, whoever brings it"
             await client_of(side.engine).runs.wait(run)
             assert await side.text(run) == ""
+
+    asyncio.run(go())
+
+
+def test_a_worker_that_reports_nothing_but_logs_lives() -> None:
+    """Its lease counts from each message that is answered, as it does for the worker itself."""
+
+    async def go() -> None:
+        clock = ManualClock()
+        broker = WorkerBroker(clock, KEY, settings=FleetSettings(lease=30_000_000))
+        broker.start(cast("ResultSink", Sink()))
+        hello = Hello(worker="w", protocols=[1], executors=[ExecutorOffer(name="script")], slots={"tasks": 1})
+        session = broker.hello(hello).session
+
+        def pass_time(until: int) -> None:
+            while clock.step(until):
+                pass
+            clock.advance(until)
+
+        for _ in range(3):
+            pass_time(clock.now() + 20_000_000)
+            await broker.report(session, WorkReport())
+        assert session in broker.fleet.state.sessions
+        pass_time(clock.now() + 31_000_000)
+        assert session not in broker.fleet.state.sessions
+        await broker.close()
 
     asyncio.run(go())
 

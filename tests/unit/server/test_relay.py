@@ -14,6 +14,7 @@ from aether_protocol.adapters.brokers.spilling import NeedMessage, OfferBell, Ta
 from aether_protocol.adapters.brokers.workers import SessionOverError, WorkerBroker, hello_of_peer, take_from
 from aether_protocol.errors import PortError, UsageError
 from aether_protocol.execution.secrets import SecretsAwayError
+from aether_protocol.fleet.events import Holding
 from aether_protocol.fleet.invariants import check
 from aether_protocol.fleet.machine import FleetSettings
 from aether_protocol.ports.store import ServerRow
@@ -34,8 +35,10 @@ from aether_protocol.ports.worker import (
     SecretName,
     SecretRequest,
     Welcome,
+    WorkItem,
     WorkReport,
 )
+from aether_protocol.server.relay.link import PeerLink
 from aether_protocol.server.relay.relays import Relays
 from aether_protocol.server.relay.spill import Spill
 from aether_protocol.testing.clock import ManualClock
@@ -595,6 +598,50 @@ def test_secrets_of_a_delivery_that_the_asked_server_does_not_have_are_away_for_
     play(body)
 
 
+class Slow:
+    """A `LinkTransport` and a `LinkSource`: while a report is on its way, what was asked for before comes."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.beats: list[BeatMessage] = []
+        self.link: PeerLink
+
+    def held(self, owner: str) -> list[tuple[str, Holding, bool]]:
+        return [(token, Holding(1, ref(1)), False) for token in self.tokens]
+
+    async def hello(self, hello: Hello) -> Welcome:
+        return Welcome(session="s", server="a", protocol=1, lease_ms=60_000, beat_ms=3_000, poll_ms=25_000)
+
+    async def report(self, session: str, report: WorkReport) -> Receipt:
+        assert await self.link.take(WorkOffer(NeedMessage("nap"), 1, ["default"]), 1, None)
+        self.tokens.append("taken")
+        return Receipt()
+
+    async def take(self, session: str, request: TakeRequest) -> Orders:
+        return Orders(work=[WorkItem(token="taken", assignment={})])
+
+    async def beat(self, session: str, beat: BeatMessage) -> Orders:
+        self.beats.append(beat)
+        return Orders()
+
+
+def test_what_is_taken_while_a_beat_is_made_is_in_it() -> None:
+    """The beat would say that its answer had come, and that nothing is held of it (seed 204238 of several servers)."""
+
+    async def body(town: Town) -> None:
+        slow = Slow()
+        way: Any = slow
+        slow.link = PeerLink("a", name="server b", me="b", transport=way, source=way, clock=town.clock)
+        running = asyncio.ensure_future(slow.link.run())
+        await town.pass_time(0.1)
+        slow.link.give_back(["begun by no worker"])
+        await town.pass_time(0.1)
+        running.cancel()
+        assert [(beat.poll, beat.holding) for beat in slow.beats] == [(1, ["taken"])]
+
+    play(body)
+
+
 def test_secrets_of_an_attempt_that_is_to_stop_are_away() -> None:
     """The server that drives the run may count on it still: it is no Error by that (seed 202573 of several servers)."""
 
@@ -637,6 +684,20 @@ def test_the_server_before_at_the_same_address_is_no_way_to_a_run() -> None:
         await town.pass_time(1.5)
         assert relays.relay(RUN) is None
         assert list(town.servers["b"].broker.fleet.state.sessions) == [hand.session]
+
+    play(body)
+
+
+def test_a_link_that_holds_something_does_not_end_while_the_store_is_away() -> None:
+    """Its server would give out again what runs here (seed 204520 of several servers)."""
+
+    async def body(town: Town) -> None:
+        hand, token, _ = await taken_over(town)
+        town.is_store_away = True
+        for _ in range(20):
+            await town.pass_time(3)
+            hand.beat(token)
+        assert len(town.servers["c"].broker.fleet.state.sessions) == 1
 
     play(body)
 
