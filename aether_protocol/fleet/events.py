@@ -98,7 +98,8 @@ class Polled(Struct, gc=False):
 
 class Taken(Struct, gc=False):
     """Another server asks for attempts that wait here, for workers of its own. `poll`, `holding`: as of a poll; `need`: what
-    these attempts ask of a worker; `namespaces`: of these alone, None: of all; `count`: how many at most."""
+    these attempts ask of a worker; `namespaces`: of these alone, None: of all; `count`: how many at most; `number`: as of a
+    beat."""
 
     at: int
     session: str
@@ -107,6 +108,7 @@ class Taken(Struct, gc=False):
     namespaces: frozenset[str] | None
     count: int
     holding: Sequence[Holding]
+    number: int = 0
 
 
 class PollEnded(Struct, gc=False):
@@ -119,12 +121,13 @@ class PollEnded(Struct, gc=False):
 
 class Beat(Struct, gc=False):
     """A worker is alive and has these deliveries. `poll`: the number of the last poll whose answer it received, or waits for
-    no more."""
+    no more. `number` orders what a server says of what it has; 0: it comes from a worker."""
 
     at: int
     session: str
     poll: int
     holding: Sequence[Holding]
+    number: int = 0
 
 
 class WorkerHeard(Struct, gc=False):

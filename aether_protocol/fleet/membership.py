@@ -78,7 +78,7 @@ def polled(fleet: FleetState, event: e.Polled) -> None:
 
 def taken(fleet: FleetState, event: e.Taken) -> None:
     session = fleet.seen(event.session, event.at)
-    if session is None or not session.via or event.poll <= session.poll:
+    if session is None or not session.via or event.poll <= session.poll or _is_overtaken(session, event.number):
         return
     _reconcile(fleet, session, event.holding, before=event.poll, again=False)
     session.poll = event.poll
@@ -99,11 +99,20 @@ def poll_ended(fleet: FleetState, event: e.PollEnded) -> None:
 
 def beat(fleet: FleetState, event: e.Beat) -> None:
     session = fleet.seen(event.session, event.at)
-    if session is not None:
+    if session is not None and not _is_overtaken(session, event.number):
         received = event.poll if session.streaming else event.poll + 1  # of a stream, more may be on its way
         _reconcile(fleet, session, event.holding, before=received)
         if session.drain_until is not None:
             fleet.emit(c.AskDrain(session.name, session.drain_until))  # the first order may be lost
+
+
+def _is_overtaken(session: WorkerSession, number: int) -> bool:
+    """Whether a later message of a server was here before: what workers bring to it makes its session hold more and more, and
+    the earlier one knows nothing of it."""
+    if number and number <= session.said:
+        return True
+    session.said = max(session.said, number)
+    return False
 
 
 def heard(fleet: FleetState, event: e.WorkerHeard) -> None:

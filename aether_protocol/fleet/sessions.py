@@ -45,6 +45,7 @@ class WorkerSession(Struct, eq=False):
     holder: str = ""
     variants: Mapping[str, str] = {}
     via: str = ""  # the server that relays
+    said: int = 0  # the number of the newest message in which that server said what it holds
 
     def has_room(self, slots: Slots) -> bool:
         """Whether these are free at it."""

@@ -83,10 +83,13 @@ class Poll(_Message, kw_only=True):
 
 
 class BeatMessage(_Message, kw_only=True):
-    """The worker is alive. `poll`: the number of the last poll whose answer it has received or given up, 0 before the first."""
+    """The worker is alive. `poll`: the number of the last poll whose answer it has received or given up, 0 before the first.
+    `number` is for servers alone: it counts what they say of what they hold, and what is older and comes later says nothing. A
+    worker has no more in its session than what it polled for, so that it needs none (0)."""
 
     poll: _Count
     holding: _Tokens
+    number: _Count = 0
 
 
 class WorkItem(_Answer, kw_only=True):

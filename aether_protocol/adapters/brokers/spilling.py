@@ -49,13 +49,14 @@ class OfferBell(Struct, rename="camel", frozen=True):
 
 class TakeRequest(Struct, rename="camel", frozen=True):
     """Ask for attempts. `take` counts from 1; `free`: how many at most; `namespaces`: of these alone, None: of all; `holding`:
-    all that workers of the asking server have of the other one's."""
+    all that workers of the asking server have of the other one's; `number`: as that of a beat."""
 
     take: int
     need: NeedMessage
     free: int
     namespaces: list[str] | None
     holding: list[str]
+    number: int = 0
 
 
 def offers_of(fleet: FleetState, now: int) -> list[WorkOffer]:

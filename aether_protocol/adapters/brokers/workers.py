@@ -271,7 +271,7 @@ class WorkerBroker:
         """
         session = self._session(name)
         holding = [one for one in self.tokens.read_all(beat.holding) if serves(namespaces, one)]
-        self._send(e.Beat(self.clock.now(), name, beat.poll, holding))
+        self._send(e.Beat(self.clock.now(), name, beat.poll, holding, beat.number))
         orders = Orders(stop=session.orders.stop, drain_ms=session.orders.drain_ms)
         session.orders.stop, session.orders.drain_ms = [], None
         return orders
@@ -478,7 +478,8 @@ def take_from(broker: WorkerBroker, name: str, request: TakeRequest) -> Orders:
     namespaces = None if request.namespaces is None else frozenset(request.namespaces)
     count = 0 if broker._is_paused else request.free
     now, holding = broker.clock.now(), broker.tokens.read_all(request.holding)
-    broker._send(e.Taken(now, name, request.take, request.need.as_need(), namespaces, count=count, holding=holding))
+    need, number = request.need.as_need(), request.number
+    broker._send(e.Taken(now, name, request.take, need, namespaces, count=count, holding=holding, number=number))
     orders = Orders(work=session.orders.work)
     session.orders.work = []
     return orders

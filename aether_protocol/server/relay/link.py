@@ -143,6 +143,7 @@ class PeerLink:
         self._changed = asyncio.Event()
         self._unsent = WorkReport()  # begins, deaths and returns that did not reach the other server
         self._takes = self._received = 0  # the last one, and the last one that was answered or given up
+        self._said = 0  # messages that say what is held
         self._logs = _Logs()
         self._is_away = False
 
@@ -242,12 +243,14 @@ class PeerLink:
         if not self.session:
             return ()
         self._takes += 1
+        self._said += 1
         request = TakeRequest(
             take=self._takes,
             need=offer.need,
             free=free,
             namespaces=None if namespaces is None else sorted(namespaces),
             holding=[token for token, _, _ in self._source.held(self.owner)],
+            number=self._said,
         )
         try:
             return (await self.transport.take(self.session, request)).work
@@ -286,7 +289,8 @@ class PeerLink:
         if self._unsent != WorkReport():
             await self.report("", WorkReport())
         held, sent = self._source.held(self.owner), self._clock.now()  # of the moment of `_received`: a take may be answered
-        beat = BeatMessage(poll=self._received, holding=[token for token, _, _ in held])
+        self._said += 1
+        beat = BeatMessage(poll=self._received, holding=[token for token, _, _ in held], number=self._said)
         orders = await self.transport.beat(self.session, beat)
         self._vouch(held, sent)
         if orders.stop:

@@ -743,6 +743,20 @@ def test_what_has_just_come_is_not_given_to_another_server_for_a_worker_here_may
     assert assigned(bench.send(e.Taken(bench.now, "server", 2, need, None, count=5, holding=bench.held("server")))) == ["young"]
 
 
+def test_what_a_server_said_before_its_workers_brought_more_and_comes_late_counts_for_nothing() -> None:
+    """Else what they brought would be given out beside them (seed 204996 of several servers)."""
+    bench = Bench()
+    bench.join("server", via="b")
+    brought = [e.Holding(7, ref("a"))]
+    bench.send(e.Beat(bench.now, "server", 0, brought, 2))
+    held = bench.fleet.state.sessions["server"].deliveries
+    bench.send(e.Beat(bench.now, "server", 0, [], 1))
+    bench.send(e.Taken(bench.now, "server", 1, work("b").need, None, count=1, holding=[], number=1))
+    assert held == {7}
+    bench.send(e.Beat(bench.now, "server", 0, [], 3))
+    assert held == set()
+
+
 def test_a_run_that_comes_back_is_waited_for_anew() -> None:
     """Meanwhile another server had it, whose workers may have what that gave out (seed 33 of several servers)."""
     bench = Bench(reattach=30 * SECOND)

@@ -19,6 +19,7 @@ from aether_protocol.testing.simulation.oracles import demand
 from aether_protocol.testing.simulation.process import Process
 
 COMMANDED: Final = "a command is carried out once where it was answered, else once at most, and never where it was withdrawn"
+_CAUSES: Final = ('"api:CancelRequested"', '"api:ResumeRequested"')  # of entries; later ones may repeat a reason
 _MASKED: Final = f': {MASK}"'  # a reason in a record, where the secrets of its run could not be had
 _WITHDRAWN: Final = "no engine answers"  # how that is said
 
@@ -75,7 +76,7 @@ class Commands:
 
     def judge(self, run_id: str, entries: Iterable[str], counts: Counter[str]) -> None:
         """Hold the commands of a run against the entries of its record. Raises LawBrokenError."""
-        record = list(entries)
+        record = [entry for entry in entries if any(cause in entry for cause in _CAUSES)]
         for command in self._sent:
             if command.run_id != run_id:
                 continue

@@ -45,6 +45,7 @@ class MachineClock:
 
     def __init__(self, clock: ManualClock, rate: float = 1.0) -> None:
         self.frozen = False
+        self._thawed_at = 0
         self.dead = False
         self._clock = clock
         self._rate = rate
@@ -84,8 +85,13 @@ class MachineClock:
         elif not self.dead:
             callback()
 
+    @property
+    def can_freeze(self) -> bool:
+        """Whether it runs, and not since this instant: what it was kept from has to happen first."""
+        return not self.frozen and self._thawed_at < self._clock.now()
+
     def thaw(self) -> None:
-        self.frozen = False
+        self.frozen, self._thawed_at = False, self._clock.now()
         held, self._held = self._held, []
         for callback in held:
             if not self.dead:

@@ -198,7 +198,7 @@ class FleetWorld(BaseWorld):
         fleet = self.fleets[process]
         if self.chaos.strikes("server-killed"):
             process.die()
-        elif not fleet.clock.frozen and self.chaos.strikes("server-frozen"):
+        elif fleet.clock.can_freeze and self.chaos.strikes("server-frozen"):
             freeze = self.chaos.choose(*_FREEZES)
             fleet.clock.frozen = True
             process.cut_off_until(self.clock.now() + freeze)
@@ -212,7 +212,7 @@ class FleetWorld(BaseWorld):
         if strikes("worker-killed"):
             machine.thaw()
             machine.kill()
-        elif not machine.frozen and (strikes("worker-frozen") or strikes("supervisor-frozen")):
+        elif machine.clock.can_freeze and (strikes("worker-frozen") or strikes("supervisor-frozen")):
             machine.freeze(children=self.chaos.happened[-1].startswith("worker"))
             lasts = choose(*_FREEZES)
             self.clock.call_at(self.clock.now() + lasts, machine.thaw)
