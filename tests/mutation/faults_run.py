@@ -877,7 +877,7 @@ HOOK = (
         "HOOK-3",
         "hooks count as tasks",
         "views/report.py",
-        "tasks = [_task(state.header.run_id, *found) for found in _in_order(state)]",
+        "tasks = [_task(state.header.run_id, *found) for found in in_order(state)]",
         "tasks = _tasks(state, state.nodes)",
     ),
 )
