@@ -33,7 +33,7 @@ def addresses(server: Served) -> list[str]:
     waits = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if not run["closed"])
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
     tabs.append(f"/runs/{ended}?with={waits}")
-    plain = ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/schedules", "/start"]
+    plain = ["/", "/runs", "/tasks", "/insights", "/tokens?new=1", "/inbox", "/workers", "/schedules", "/start"]
     return [*plain, "/start?workflow=import", f"/start?run={ended}", f"/runs/{waits}?task=main.approve", *tabs]
 
 

@@ -1,4 +1,4 @@
-"""What is seen of many runs at once, in a real browser: tasks over all runs, and how runs went over time."""
+"""What is seen of many runs at once, in a real browser: tasks over all runs, how runs went over time, and tokens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.browser.chromium import browser_page
+import httpx2 as httpx
+
+from tests.browser.chromium import Shown, browser_page
 from tests.documents import submitted
 from tests.e2e.process import aether
-from tests.e2e.servers import Served, served
+from tests.e2e.servers import Served, served, wait_for
 
 ASKS: dict[str, Any] = {"name": "approve", "executor": {"type": "await", "config": {"message": "publish?"}}}
 FAILS: dict[str, Any] = {"name": "load", "executor": {"type": "fail", "config": {"message": "no luck"}}}
@@ -73,3 +75,46 @@ def test_insights_show_what_aether_stats_counts(tmp_path: Path) -> None:
         shown.page.wait_for_url("**name=other**")
         shown.sees("Slowest:")
         assert not shown.faults, "the strict policy of the pages lets charts be drawn"
+
+
+def made_token(folder: Path, name: str, *words: str) -> str:
+    made = aether("token", "create", "--name", name, *words, "--store", f"sqlite:{folder}/runs.db")
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split()[-1]
+
+
+def log_in(shown: Shown, server: Served, token: str, place: str = "/tokens") -> None:
+    shown.go(server.url + place)
+    shown.page.get_by_label("Token").fill(token)
+    shown.press("Enter")
+    shown.page.locator("nav.side").wait_for()
+
+
+def test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it(tmp_path: Path) -> None:
+    root = made_token(tmp_path, "root", "--role", "admin", "--all-namespaces")
+    with served(tmp_path) as server, browser_page() as shown:
+        log_in(shown, server, root)
+        shown.sees("admin in all namespaces")
+        shown.press("n")
+        shown.page.wait_for_url("**/tokens?new=1")
+        shown.page.get_by_label("Name", exact=True).fill("ada")
+        shown.page.get_by_label("Namespace").fill("team-a")
+        shown.page.get_by_label("Role").select_option("operator")
+        shown.sees("aether token create --name ada --role operator -n team-a --expires 90d")
+        shown.page.get_by_role("button", name="Make it").click()
+        text = shown.page.locator(".secret code").inner_text()
+        seen = httpx.get(f"{server.url}/v1/me", headers={"authorization": f"Bearer {text}"}).json()
+        assert (seen["name"], seen["roles"]) == ("ada", {"team-a": "operator"})
+        shown.page.get_by_role("button", name="I have it").click()
+        shown.sees("operator in team-a", "tbody tr")
+        assert text not in shown.page.content()
+        shown.page.get_by_role("button", name="revoke the token of ada").click()
+        shown.page.get_by_role("button", name="Revoke it").click()
+        shown.page.locator("tbody tr", has_text="ada").wait_for(state="detached")
+        shown.page.get_by_role("button", name="also 1 that count no longer").click()
+        shown.sees("revoked", "tbody tr")
+        wait_for(lambda: httpx.get(f"{server.url}/v1/me", headers={"authorization": f"Bearer {text}"}).status_code == 401)
+    with served(tmp_path) as server, browser_page() as shown:
+        log_in(shown, server, made_token(tmp_path, "eve", "--role", "author", "-n", "team-a"))
+        shown.sees("There is no such page")
+        assert "Tokens" not in shown.text("nav.side")

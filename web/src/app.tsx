@@ -2,12 +2,12 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { call, get, loggedOut, me, reasonOf, type Me } from "./core/api";
+import { call, get, loggedOut, may, me, reasonOf, type Me } from "./core/api";
 import { activeKeys, useKeys } from "./core/keys";
 import { go, href, path } from "./core/router";
 import { Dialog, Fault, Notes } from "./parts/basics";
+import { lazy } from "./parts/lazy";
 import { Inbox } from "./pages/inbox";
-import { InsightsPage } from "./pages/insights";
 import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
@@ -23,7 +23,12 @@ interface Place {
   /** Reached from other pages, and by keys: not in the navigation. */
   aside?: true;
   view: () => preact.JSX.Element;
+  /** Not shown to those who have it nowhere. */
+  role?: string;
 }
+
+const Insights = lazy(() => import("./pages/insights").then((page) => page.InsightsPage));
+const Tokens = lazy(() => import("./pages/tokens").then((page) => page.Tokens));
 
 const PLACES: Place[] = [
   { path: "/", name: "Workflows", key: "f", view: () => <Workflows /> },
@@ -32,9 +37,15 @@ const PLACES: Place[] = [
   { path: "/start", name: "Start a workflow", key: "n", aside: true, view: () => <Start /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
-  { path: "/insights", name: "Insights", key: "n", view: () => <InsightsPage /> },
+  { path: "/insights", name: "Insights", key: "m", view: () => <Insights /> },
   { path: "/workers", name: "Workers", key: "w", view: () => <Workers /> },
+  { path: "/tokens", name: "Tokens", key: "k", view: () => <Tokens />, role: "admin" },
 ];
+
+/** The pages that are there for who looks. */
+function places(): Place[] {
+  return PLACES.filter((place) => place.role === undefined || may(place.role));
+}
 
 const help = signal(false);
 const palette = signal(false);
@@ -45,10 +56,10 @@ export function App() {
     get<Me>("/v1/me").then((who) => {
       me.value = who;
       loggedOut.value = who.kind === "nobody" || (who.name === "" && Object.keys(who.roles).length === 0);
-    }, (error: unknown) => setFault(reasonOf(error)));
+    }, (error: unknown) => loggedOut.value || setFault(reasonOf(error)));
   }, []);
   useKeys([
-    ...PLACES.map((place) => ({ keys: `g ${place.key}`, does: `go to ${place.name}`, act: () => go(place.path) })),
+    ...places().map((place) => ({ keys: `g ${place.key}`, does: `go to ${place.name}`, act: () => go(place.path) })),
     { keys: "?", does: "this help", act: () => (help.value = true) },
     { keys: "palette", does: "find a page (Ctrl K)", act: () => (palette.value = true) },
   ]);
@@ -72,7 +83,7 @@ function Page() {
   const at = path.value;
   const run = /^\/runs\/(.+)$/.exec(at);
   if (run !== null) return <RunPage key={run[1]} id={decodeURIComponent(run[1]!)} />;
-  const place = PLACES.find((one) => one.path === at);
+  const place = places().find((one) => one.path === at);
   if (place === undefined) return <section class="page"><h1>There is no such page</h1><p><a href={href("/runs")}>All runs</a></p></section>;
   document.title = `${place.name} · Aether`;
   return place.view();
@@ -86,7 +97,7 @@ function Side() {
         <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path d="M8 23 16 8l8 15" /><circle cx="16" cy="19.5" r="2.6" /></svg>
         <span>Aether</span>
       </a>
-      {PLACES.filter((place) => place.aside === undefined).map((place) => (
+      {places().filter((place) => place.aside === undefined).map((place) => (
         <a key={place.path} href={href(place.path)} aria-current={at === place.path || (place.path !== "/" && at.startsWith(`${place.path}/`)) ? "page" : undefined}
           title={`g ${place.key}`}>{place.name}</a>
       ))}
@@ -95,7 +106,7 @@ function Side() {
       <button type="button" class="plain" onClick={() => (help.value = true)}>Keys <kbd>?</kbd></button>
       <a href={href("/docs")} data-plain>API</a>
       {me.value !== null && me.value.csrf !== null && (
-        <button type="button" class="plain" title="log out" onClick={() => void call("POST", "/v1/logout").then(() => location.reload())}>{me.value.name} ⏻</button>
+        <button type="button" class="plain" onClick={() => void call("POST", "/v1/logout").then(() => location.reload())}>Log out {me.value.name}</button>
       )}
     </nav>
   );
@@ -157,7 +168,7 @@ function Palette() {
   const [at, setAt] = useState(0);
   const field = useRef<HTMLInputElement>(null);
   useLayoutEffect(() => field.current?.focus(), []);
-  const found = PLACES.filter((place) => place.name.toLowerCase().includes(text.toLowerCase())).map((place) => ({ name: place.name, to: place.path }));
+  const found = places().filter((place) => place.name.toLowerCase().includes(text.toLowerCase())).map((place) => ({ name: place.name, to: place.path }));
   if (text.trim()) {
     found.push({ name: `Run ${text.trim()}`, to: `/runs/${encodeURIComponent(text.trim())}` });
     found.push({ name: `Runs of the workflow ${text.trim()}`, to: `/runs?name=${encodeURIComponent(text.trim())}` });

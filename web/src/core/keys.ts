@@ -14,6 +14,7 @@ interface Layer {
 }
 
 const layers: Layer[] = [];
+const MOVES = new Set(["j", "k", "ArrowDown", "ArrowUp"]);
 let pending = "";
 let pendingAt = 0;
 
@@ -44,8 +45,10 @@ document.addEventListener("keydown", (event) => {
   if ((event.key === "Enter" || event.key === " ") && target?.closest("a, button, summary")) return; // it acts itself
   const chord = Date.now() - pendingAt < 1200 ? `${pending} ${event.key}` : event.key;
   pending = "";
-  if (find(chord, event)) return;
-  if (find(event.key, event)) return;
+  if (find(chord, event) || find(event.key, event)) {
+    if (MOVES.has(event.key)) target?.closest<HTMLElement>("a, button, summary")?.blur(); // Enter is the list's from now on
+    return;
+  }
   pending = event.key;
   pendingAt = Date.now();
 });
