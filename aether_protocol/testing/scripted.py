@@ -132,6 +132,10 @@ async def play(attempt: ScriptedAttempt, task: TaskAssignment, context: Executio
         await context.sleep(math.inf)
     if attempt.raises is not None:
         raise ScriptedError(attempt.raises)
+    for path, text in attempt.files.items():
+        file = context.workspace / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
     outputs = fill(attempt.outputs, task.inputs)
     return TaskResult(task.ref, attempt.code, attempt.message, outputs)
 

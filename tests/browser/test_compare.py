@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from aether_protocol.testing.cases.read import read_file
+from aether_protocol.testing.cases.run import run_case
 from tests.browser.chromium import browser_page
 from tests.documents import submitted
 from tests.e2e.servers import served
@@ -61,3 +63,24 @@ def test_two_runs_are_chosen_in_the_list_and_compared(tmp_path: Path) -> None:
         shown.page.locator("dialog").get_by_role("button", name=runs[0][:13]).click()
         shown.page.wait_for_url(f"**/runs/{runs[1]}?with={runs[0]}")
         assert not shown.faults
+
+
+def test_a_run_is_copied_as_a_case_that_passes(tmp_path: Path) -> None:
+    with served(tmp_path) as server, browser_page() as shown:
+        document = submitted(task("load", "echo 1"), task("check", "exit 3", "load"))
+        run = server.call("POST", "/runs", {"document": document})["runId"]
+        server.result(run)
+        shown.go(f"{server.url}/runs/{run}")
+        shown.page.get_by_role("button", name="Copy as case").click()
+        shown.sees("path: main.check", "dialog .case")
+        shown.sees(f"aether export {run} -o case", "dialog")
+        with shown.page.expect_download() as coming:
+            shown.page.locator("dialog").get_by_role("link", name="Download").click()
+        assert coming.value.suggested_filename == f"{run}.case.yaml"
+        text = Path(coming.value.path()).read_text()
+        assert text == shown.text("dialog .case")
+        assert not shown.faults
+    file = tmp_path / "again.yaml"
+    file.write_text(text)
+    (case,) = read_file(file)
+    assert run_case(case).outcome == "passed"

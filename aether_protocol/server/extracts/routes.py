@@ -19,6 +19,7 @@ from aether_protocol.service.client import Client
 from aether_protocol.service.wire.inspections import ArtifactsBody
 from aether_protocol.views.retry import RetryPreview
 
+YAML: Final = "application/yaml"
 _BYTES: Final = "application/octet-stream"
 
 
@@ -44,6 +45,15 @@ class ExtractController(Controller):
     ) -> dict[str, Any]:
         told: dict[str, Any] = to_builtins(await client.extracts.retry_preview(run, start))
         return told
+
+    @get(
+        "/{run:str}/case",
+        summary="Read a run as a case file, which tests its document",
+        media_type=YAML,
+        responses=answers((200, str, "The case, in YAML."), problems=(404, 409), media_type=YAML),
+    )
+    async def case(self, run: Run, client: Asked) -> str:
+        return await client.extracts.case(run)
 
     @get(
         "/{run:str}/artifacts",

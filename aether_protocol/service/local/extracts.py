@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aether_protocol.errors import NotFoundError, PortError
+from aether_protocol.errors import ConflictError, NotFoundError, PortError, UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository, part_of
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.local.context import ClientContext
@@ -21,6 +21,7 @@ from aether_protocol.views.artifacts import RunArtifact, artifacts_of_run
 from aether_protocol.views.report import not_run
 from aether_protocol.views.retry import RetryPreview, retry_preview
 
+MOST_OF_CASE: Final = 2_000  # task runs and runs of hooks
 BLOCK: Final = 2**20  # bytes of a content that are in memory
 
 
@@ -48,6 +49,25 @@ class LocalExtracts:
             return found
         there = await to_thread(_kept, part_of(context.repository(), row.namespace), {one.digest for one in found})
         return [one if one.digest in there else replace(one, kept=False) for one in found]
+
+    async def case(self, run: str) -> str:
+        from aether_protocol.engine.recovery import secret_references
+        from aether_protocol.service.local.runs import LocalRuns
+        from aether_protocol.views.case import make_case
+        from aether_protocol.views.yaml_text import to_yaml
+
+        context = self._context
+        row = await context.row(run)
+        if not row.closed:
+            raise ConflictError(f"run {row.run_id!r} has not ended: it is {row.phase}", hint="a case says what a run came to")
+        state = await context.state(row.run_id)
+        if len(state.nodes) > MOST_OF_CASE:
+            told = f"run {row.run_id!r} has {len(state.nodes)} task runs, and a case {MOST_OF_CASE} at most"
+            raise UsageError(told, hint="a smaller run of the same workflow says as much")
+        records = [record async for record in LocalRuns(context).events(row.run_id)]
+        if not records:
+            raise ConflictError(f"the events of run {row.run_id!r} were not kept", hint="the tier state-action-log keeps them")
+        return to_yaml(make_case(state, records, secret_references(state)))
 
     async def artifact(self, run: str, digest: str) -> AsyncIterator[bytes]:
         from asyncio import to_thread

@@ -1,4 +1,4 @@
-"""What is made of runs for other uses: what a retry of one would do, and the files that its tasks left.
+"""What is made of runs for other uses: what a retry of one would do, the files that its tasks left, and a test that repeats it.
 
 Law: as `client`: a client asks, and nothing here changes a run. Runs are named as there, and every method raises PortError
 where the store, or what leads to it, cannot be used.
@@ -32,6 +32,17 @@ class RunExtracts(Protocol):
     async def artifacts(self, run: str) -> Sequence[RunArtifact]:
         """List the artifacts that the tasks of a run left, and those that came from sources, in document order; of each
         whether its content is still kept."""
+        ...
+
+    async def case(self, run: str) -> str:
+        """Write an ended run as a case file, in YAML: a unit test of its document, which `aether test` passes.
+
+        Args:
+            run: which run.
+
+        Raises:
+            UsageError: the run has not ended, has more than 2,000 task runs, or its events were not kept.
+        """
         ...
 
     def artifact(self, run: str, digest: str) -> AsyncIterator[bytes]:

@@ -160,6 +160,12 @@ def task_path(reading: Reading, value: Json, path: Path) -> None:
         reading.fault(path, f"{value!r} is not a task path", "like 'main.batch[1].load'")
 
 
+def file_path(reading: Reading, value: Json, path: Path) -> None:
+    """A path below a workspace."""
+    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/") or "\0" in value:
+        reading.fault(path, f"{value!r} is not a path in a workspace", "like 'out/report.csv'")
+
+
 def hook_name(reading: Reading, value: Json, path: Path) -> None:
     """`workflow:onStart` or `task:main.fetch:onSuccess`."""
     found = _HOOK.fullmatch(value) if isinstance(value, str) else None

@@ -56,12 +56,14 @@ class Match(Struct, frozen=True):
 
 
 class ScriptedAttempt(Struct, frozen=True):
-    """What one dispatch of a task gives. `after_us` passes first; then it hangs, raises, or returns."""
+    """What one dispatch of a task gives. `after_us` passes first; then it hangs, raises, or leaves `files` (texts by their
+    paths in the workspace) and returns."""
 
     code: int = 0
     message: str = ""
     outputs: Mapping[str, Json] = field(default_factory=dict)
     after_us: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
     raises: str | None = None
 

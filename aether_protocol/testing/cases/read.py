@@ -267,6 +267,7 @@ def _attempt(raw: Json) -> ScriptedAttempt:
         code=1 if raw.get("suspend") else raw.get("code", 0),
         message=raw.get("message", ""),
         outputs=raw.get("outputs", {}),
+        files=raw.get("files", {}),
         after_us=parse_duration(raw["after"], zero=True) if "after" in raw else 0,
         hang=bool(raw.get("hang")),
         raises=raw.get("raise"),

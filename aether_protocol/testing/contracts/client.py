@@ -322,6 +322,7 @@ class ClientContract(DocumentClientContract):
             content = [piece async for piece in client.extracts.artifact("keeps", found["report"].digest)]
             assert b"".join(content) == b"a,b\n"
             assert await client.extracts.artifacts("hello") == []
+            assert "\nexecutors:\n" in await client.extracts.case("hello")
             for run, digest in (("hello", found["report"].digest), ("keeps", f"sha256:{'0' * 64}"), ("keeps", "..")):
                 with pytest.raises(NotFoundError):
                     [piece async for piece in client.extracts.artifact(run, digest)]

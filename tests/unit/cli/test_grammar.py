@@ -65,7 +65,7 @@ FORMS = {
     "report": "html",
     "rm": LISTED,
     "prune": LISTED,
-    "export": "jsonl",
+    "export": "jsonl|case",
     "import": LISTED,
     "db check": LISTED,
     "db copy": LISTED,

@@ -10,6 +10,7 @@ import type { RunEvent, RunView } from "../core/types";
 import { Act, Command, copy, Dialog, Empty, Fault, quoted, say, Took, When } from "../parts/basics";
 import { PhaseLabel } from "../parts/phase";
 import { Artifacts } from "../run/artifacts";
+import { CaseDialog } from "../run/case";
 import { Compare, CompareDialog } from "../run/compare";
 import { DocumentTab } from "../run/document";
 import { EventsTab } from "../run/events";
@@ -147,6 +148,7 @@ function Actions({ model }: { model: RunModel }) {
   const { run } = model.view;
   const [sure, setSure] = useState(false);
   const [comparing, setComparing] = useState(false);
+  const [testing, setTesting] = useState(false);
   const target = `/v1/runs/${encodeURIComponent(run.runId)}`;
   const allowed = may("operator", run.workflow.namespace);
   if (!model.closed) {
@@ -183,6 +185,8 @@ function Actions({ model }: { model: RunModel }) {
         </>
       )}
       <button type="button" onClick={() => setComparing(true)}>Compare</button>
+      <button type="button" title="a unit test that does again what this run did" onClick={() => setTesting(true)}>Copy as case</button>
+      {testing && <CaseDialog run={run.runId} onClose={() => setTesting(false)} />}
       {comparing && <CompareDialog run={run} onClose={() => setComparing(false)} />}
     </div>
   );

@@ -1,4 +1,4 @@
-"""`aether export RUN`: a run as one file."""
+"""`aether export RUN`: a run as one file, or as a case that tests its document."""
 
 from __future__ import annotations
 
@@ -21,24 +21,31 @@ EPILOG = """\b
 Examples:
   aether export latest --to run.jsonl
   aether export nightly | gzip > nightly.jsonl.gz
+  aether export latest -o case --to nightly.case.yaml
 
 The file holds the plan, every step and the logs: 'aether import' takes it in elsewhere, with all that 'aether show',
-'replay' and 'diff' print. Secrets are not in it. Contents of artifacts are not in it either."""
+'replay' and 'diff' print. Secrets are not in it. Contents of artifacts are not in it either.
+
+With '-o case' it is a unit test of the document: what each attempt gave is played
+again on a virtual clock, and 'aether test' holds what comes of it against the run."""
 
 
 class ExportOptions(Struct, frozen=True, kw_only=True):
     run: RunArgument
-    output: Annotated[str, output_option("jsonl", to=True)] = "jsonl"
+    output: Annotated[str, output_option("jsonl", "case", to=True)] = "jsonl"
     to: ToOption = None
     store: StoreOption
 
 
 @command_with(ExportOptions, "export", epilog=EPILOG)
 def command(options: ExportOptions) -> int:
-    """Write a run to a file.
+    """Write a run to a file, or as a case file.
 
     RUN is a run's id, the beginning of it, or latest.
     """
+    if options.output == "case":
+        click.echo(ask(options.store, lambda client: client.extracts.case(options.run)), nl=False)
+        return FINE
     to_file = options.to is not None and str(options.to) != STANDARD
     if not to_file and sys.stdout.isatty():
         raise UsageError("an exported run is nothing for a terminal", hint="--to PATH writes it to a file")
