@@ -64,7 +64,8 @@ async def read_logs(
     finally:
         await feed.aclose()
     following = found[-1].seq if more else None
-    previous = found[0].seq if tail is not None and found else None
+    has_tail = tail is not None and sum(one.text.count("\n") for one in found) >= tail  # else all of it is here
+    previous = found[0].seq if found and has_tail else None
     return log_page(found, following, previous)
 
 

@@ -113,10 +113,10 @@ export function Logs({ run, open, path, compact = false }: { run: string; open: 
     <div class="column">
       {!compact && (
         <div class="filters">
-          <input id="search-logs" type="search" placeholder="search (on the server)" aria-label="search in logs" value={search}
+          <input id="search-logs" type="search" placeholder="search all lines" aria-label="search in logs" value={search}
             onChange={(event) => ask({ search: event.currentTarget.value })} />
           {path !== null && <button type="button" class="chip on" onClick={() => ask({ only: null })}>only {path} ✕</button>}
-          <span class="dim">{lines.length} lines{state === "open" ? ", live" : state === "waiting" ? ", connection lost" : ""}</span>
+          <span class="dim">{lines.length} {lines.length === 1 ? "line" : "lines"}{state === "open" ? ", live" : state === "waiting" ? ", connection lost" : ""}</span>
           <span class="spring" />
           <button type="button" class={stick ? "on" : ""} aria-pressed={stick} onClick={() => setStick(!stick)}>Follow</button>
           <button type="button" onClick={() => copy(lines.map((line) => plain(line.text)).join("\n"))}>Copy</button>

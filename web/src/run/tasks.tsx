@@ -41,7 +41,7 @@ export function Tasks({ model, selected }: { model: RunModel; selected: string |
   return (
     <div class="column">
       <div class="filters">
-        <input id="search-tasks" type="search" placeholder="search paths and messages" aria-label="search tasks" value={wanted}
+        <input id="search-tasks" type="search" placeholder="search tasks" aria-label="search tasks" value={wanted}
           onInput={(event) => ask({ q: event.currentTarget.value }, true)} />
         <span class="chips">
           {ORDER.filter((one) => counts.get(one)).map((one) => (
