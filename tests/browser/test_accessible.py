@@ -14,6 +14,7 @@ from tests.e2e.servers import Served, served
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TABS = ("graph", "timeline", "tasks", "logs", "data", "artifacts", "events", "document")
+DOCUMENT_TABS = ("edit", "diff", "versions")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def addresses(server: Served) -> list[str]:
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
     tabs.append(f"/runs/{ended}?with={waits}")
     plain = ["/", "/runs", "/tasks", "/insights", "/tokens?new=1", "/inbox", "/workers", "/schedules", "/start"]
+    plain += ["/documents", "/documents/new", *(f"/documents/default/import?kind=Workflow&tab={tab}" for tab in DOCUMENT_TABS)]
     return [*plain, "/start?workflow=import", f"/start?run={ended}", f"/runs/{waits}?task=main.approve", *tabs]
 
 

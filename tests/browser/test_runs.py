@@ -111,7 +111,7 @@ def test_a_page_that_is_only_looked_at_asks_for_nothing(tmp_path: Path) -> None:
     with served(tmp_path) as server, browser_page() as shown:
         run = server.submit("true")
         server.result(run)
-        for address in ("/", "/runs", f"/runs/{run}", "/workers", "/schedules"):
+        for address in ("/", "/documents", "/runs", f"/runs/{run}", "/workers", "/schedules"):
             shown.go(server.url + address)
             shown.page.wait_for_load_state("load")
             shown.page.locator("main h1").wait_for()

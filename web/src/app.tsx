@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { call, get, loggedOut, may, me, reasonOf, type Me } from "./core/api";
 import { activeKeys, useKeys } from "./core/keys";
-import { go, href, path } from "./core/router";
+import { go, href, leave, leaving, path, query } from "./core/router";
 import { Dialog, Fault, Notes } from "./parts/basics";
 import { lazy } from "./parts/lazy";
 import { Inbox } from "./pages/inbox";
@@ -28,6 +28,9 @@ interface Place {
 }
 
 const Insights = lazy(() => import("./pages/insights").then((page) => page.InsightsPage));
+const Documents = lazy(() => import("./pages/documents").then((page) => page.Documents));
+const DocumentPage = lazy(() => import("./pages/documents").then((page) => page.DocumentPage));
+const NewDocument = lazy(() => import("./pages/documents").then((page) => page.NewDocument));
 const Tokens = lazy(() => import("./pages/tokens").then((page) => page.Tokens));
 
 const PLACES: Place[] = [
@@ -35,6 +38,8 @@ const PLACES: Place[] = [
   { path: "/runs", name: "Runs", key: "r", view: () => <Runs /> },
   { path: "/tasks", name: "Tasks", key: "t", view: () => <Tasks /> },
   { path: "/start", name: "Start a workflow", key: "n", aside: true, view: () => <Start /> },
+  { path: "/documents", name: "Documents", key: "d", view: () => <Documents /> },
+  { path: "/documents/new", name: "New document", key: "c", aside: true, view: () => <NewDocument key="new" /> },
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
   { path: "/insights", name: "Insights", key: "m", view: () => <Insights /> },
@@ -75,6 +80,7 @@ export function App() {
       <Notes />
       {help.value && <Help />}
       {palette.value && <Palette />}
+      {leaving.value !== null && <Leaving />}
     </div>
   );
 }
@@ -83,6 +89,7 @@ function Page() {
   const at = path.value;
   const run = /^\/runs\/(.+)$/.exec(at);
   if (run !== null) return <RunPage key={run[1]} id={decodeURIComponent(run[1]!)} />;
+  if (/^\/documents\/[^/]+\/[^/]+$/.test(at)) return <DocumentPage key={`${at} ${query.value.get("kind")} ${query.value.get("version")}`} />;
   const place = places().find((one) => one.path === at);
   if (place === undefined) return <section class="page"><h1>There is no such page</h1><p><a href={href("/runs")}>All runs</a></p></section>;
   document.title = `${place.name} · Aether`;
@@ -147,6 +154,18 @@ function Login() {
         <p class="dim">An admin makes tokens: <code>aether token create --name ME --role viewer</code></p>
       </form>
     </main>
+  );
+}
+
+function Leaving() {
+  const stay = (): void => {
+    leaving.value = null;
+  };
+  return (
+    <Dialog title="Leave without saving?" onClose={stay}>
+      <p>What you changed here is not saved.</p>
+      <p class="buttons"><button type="button" class="danger" onClick={leave}>Leave</button><button type="button" class="primary" autoFocus onClick={stay}>Stay</button></p>
+    </Dialog>
   );
 }
 

@@ -22,9 +22,39 @@ export function href(target: string): string {
   return hrefOf(target);
 }
 
+/** What the page that is shown would lose on the way to an address, and what is done where the reader goes all the same. */
+let holds: { loses: (to: URL) => boolean; leave: () => void } | null = null;
+/** Where the reader wants to go; null: nowhere, or the page loses nothing. */
+export const leaving = signal<string | null>(null);
+
+/** Ask before what is not saved is left; null: there is nothing to lose. Gives what ends that. */
+export function hold(loses: ((to: URL) => boolean) | null, leave: () => void = () => undefined): () => void {
+  const mine = loses === null ? null : { loses, leave };
+  holds = mine;
+  return () => {
+    if (holds === mine) holds = null;
+  };
+}
+
+export function leave(): void {
+  const to = leaving.value;
+  holds?.leave();
+  holds = null;
+  leaving.value = null;
+  if (to !== null) go(to);
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (holds?.loses(new URL("about:blank"))) event.preventDefault();
+});
+
 export function go(target: string, replace = false): void {
   const full = hrefOf(target);
   if (full === location.pathname + location.search + location.hash) return;
+  if (holds?.loses(new URL(full, location.href))) {
+    leaving.value = target;
+    return;
+  }
   if (replace) history.replaceState(null, "", full);
   else history.pushState(null, "", full);
   const before = url.value.pathname;
@@ -44,7 +74,14 @@ export function ask(changes: Record<string, string | null>, replace = false): vo
 }
 
 window.addEventListener("popstate", () => {
-  url.value = here();
+  const next = here();
+  if (holds?.loses(next)) {
+    const stays = url.value;
+    history.pushState(null, "", hrefOf(stays.pathname + stays.search + stays.hash));
+    leaving.value = next.pathname + next.search + next.hash;
+    return;
+  }
+  url.value = next;
 });
 
 /** Links of this page are followed without loading it anew. */
