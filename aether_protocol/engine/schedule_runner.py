@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from aether_protocol.cron.policy import Decision, Missed, decide, expired, run_n
 from aether_protocol.engine.active_run import Draft
 from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.artifacts import collect
+from aether_protocol.engine.submission import read_texts
 from aether_protocol.errors import AetherError, BusyError, NotFoundError, PortError, UsageError
 from aether_protocol.ports.artifacts import ArtifactRepository
 from aether_protocol.ports.clock import Clock
@@ -173,15 +174,30 @@ class ScheduleRunner:
 
     # --- runs that are asked for ---
 
-    async def trigger(self, namespace: str, name: str, *, submitted_by: str | None = None) -> str:
-        """Start a run of a schedule now, whatever its policy and times say; its id. `submitted_by` is recorded with it. Raises
-        UsageError for an unknown schedule."""
+    async def trigger(
+        self, namespace: str, name: str, *, submitted_by: str | None = None, texts: Mapping[str, str] | None = None
+    ) -> str:
+        """Start a run of a schedule now, whatever its policy and times say.
+
+        Args:
+            namespace: that of the schedule.
+            name: which one.
+            submitted_by: is recorded with the run.
+            texts: values of parameters, as people write them (DATA-14).
+
+        Returns:
+            The run's id.
+
+        Raises:
+            UsageError: there is no such schedule, or a value does not fit.
+        """
         now = self._clock.now()
         for _ in range(_TRIES):
             schedule = await self._known(namespace, name)
             plan = await self._schedules.plan(namespace, name)
             folder = schedule.settings.folder
-            draft = self._engine.draft(plan, scheduled_time=now, folder=folder, submitted_by=submitted_by)
+            arguments = read_texts(plan, texts or {})
+            draft = self._engine.draft(plan, arguments, scheduled_time=now, folder=folder, submitted_by=submitted_by)
             record = _record(schedule, now, TRIGGERED, now, draft.run.id)
             if begun := await self._turn(schedule, [record], [draft], []):
                 return begun[0]

@@ -29,6 +29,7 @@ from aether_protocol.service.wire.schedules import (
     ScheduleRemovedBody,
     SuspendBody,
     SuspendedPage,
+    TriggerBody,
     TriggeredBody,
     applied_schedules_json,
     backfill_json,
@@ -146,10 +147,12 @@ class ScheduleController(Controller):
         f"{_ONE}/trigger",
         summary="Begin a run of it now",
         opt=OPERATOR,
-        responses=answers((201, TriggeredBody, "The run."), problems=(404, 409)),
+        responses=answers((201, TriggeredBody, "The run."), problems=(404, 409, 422)),
     )
-    async def trigger(self, namespace: Namespace, schedule: Schedule, client: Asked) -> dict[str, Any]:
-        return {"runId": await client.schedules.trigger(f"{namespace}/{schedule}")}
+    async def trigger(
+        self, namespace: Namespace, schedule: Schedule, client: Asked, data: JSONBody[TriggerBody]
+    ) -> dict[str, Any]:
+        return {"runId": await client.schedules.trigger(f"{namespace}/{schedule}", texts=data.parameter_texts)}
 
     @post(
         f"{_ONE}/backfill",

@@ -340,7 +340,7 @@ class ScheduleControl(Protocol):
         ...
 
     async def get(self, name: str) -> ScheduleOverview:
-        """Give a schedule with its runs. Raises UsageError for an unknown one."""
+        """Give a schedule with its runs and what they take. Raises UsageError for an unknown one."""
         ...
 
     async def list(
@@ -373,8 +373,9 @@ class ScheduleControl(Protocol):
         """
         ...
 
-    async def trigger(self, name: str) -> str:
-        """Record a run of a schedule whose scheduled time is now, to be driven by an engine; its id."""
+    async def trigger(self, name: str, *, texts: Mapping[str, str] | None = None) -> str:
+        """Record a run of a schedule whose scheduled time is now, to be driven by an engine; its id. `texts`: values of
+        parameters, as people write them (DATA-14). Raises UsageError for an unknown schedule, and a value that does not fit."""
         ...
 
     async def backfill(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.chromium import browser_page
+from tests.browser.test_insight import nightly
 from tests.browser.test_start import takes
 from tests.browser.test_workflows import apply
 from tests.documents import submitted
@@ -25,16 +26,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         asks = {"name": "approve", "executor": {"type": "await", "config": {"message": "publish?"}}}
         made.call("POST", "/runs", {"document": submitted(asks, name="asks")})
         apply(made, takes())
+        nightly(made)
+        made.result(made.call("POST", "/schedules/default/nightly/trigger", {})["runId"])
         yield made
 
 
 def addresses(server: Served) -> list[str]:
     """All pages, with a run in each tab and a task beside it."""
-    ended = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if run["closed"])
+    ended = next(run["runId"] for run in server.call("GET", "/runs?phase=Failed")["runs"])
     waits = next(run["runId"] for run in server.call("GET", "/runs")["runs"] if not run["closed"])
     tabs = [f"/runs/{ended}?tab={tab}&task=main.job" for tab in TABS]
     tabs.append(f"/runs/{ended}?with={waits}")
-    plain = ["/", "/runs", "/tasks", "/insights", "/tokens?new=1", "/inbox", "/workers", "/schedules", "/start"]
+    plain = ["/", "/runs", "/tasks", "/insights", "/inbox", "/workers", "/start"]
+    plain += ["/tokens?new=1", "/schedules?schedule=nightly&backfill=1"]
     plain += ["/documents", "/documents/new", *(f"/documents/default/import?kind=Workflow&tab={tab}" for tab in DOCUMENT_TABS)]
     return [*plain, "/start?workflow=import", f"/start?run={ended}", f"/runs/{waits}?task=main.approve", *tabs]
 

@@ -118,3 +118,45 @@ def test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it(tmp_path: Path
         log_in(shown, server, made_token(tmp_path, "eve", "--role", "author", "-n", "team-a"))
         shown.sees("There is no such page")
         assert "Tokens" not in shown.text("nav.side")
+
+
+def nightly(server: Served, **spec: Any) -> None:
+    config = {"source": "echo $DAY", "env": {"DAY": "{{workflow.parameters.day}}"}}
+    task = {"name": "load", "executor": {"type": "script", "config": config}}
+    workflow = submitted(task, arguments={"parameters": [{"name": "day", "type": "string", "value": "monday"}]})
+    document = {
+        **workflow, "kind": "CronWorkflow", "metadata": {"name": "nightly"},
+        "spec": {"schedule": "0 3 * * *", "timezone": "Europe/Berlin", **spec, "workflowSpec": workflow["spec"]},
+    }  # fmt: skip
+    server.call("POST", "/schedules", {"documents": [{"name": "nightly.json", "text": json.dumps(document)}]})
+
+
+def test_a_schedule_is_run_with_parameters_filled_in_and_suspended(tmp_path: Path) -> None:
+    with served(tmp_path) as server, browser_page() as shown:
+        nightly(server)
+        shown.go(f"{server.url}/schedules")
+        shown.sees("Europe/Berlin", ".card")
+        shown.page.get_by_text("With parameters…").click()
+        shown.page.wait_for_url("**/start?schedule=default%2Fnightly")
+        shown.page.get_by_label("day").fill("friday")
+        shown.sees("aether cron trigger default/nightly -p day=friday")
+        shown.page.get_by_role("button", name="Start", exact=True).click()
+        shown.page.wait_for_url("**/runs/*")
+        run = shown.page.url.rpartition("/")[2]
+        assert server.result(run)["phase"] == "Succeeded"
+        assert server.call("GET", f"/runs/{run}/overview")["parameters"] == {"day": "friday"}
+        shown.go(f"{server.url}/schedules?schedule=nightly&backfill=1&from=2026-10-24T00:00&until=2026-10-26T12:00")
+        shown.sees("triggered", ".card")
+        shown.page.get_by_role("button", name="Show the fires").click()
+        shown.sees("3 fires: 3 to run, 0 left out.")
+        assert "03:00" in shown.text(".fires"), "of each day in the zone of the schedule, also where the clocks change"
+        assert {one.split(", ")[1] for one in shown.text(".fires").splitlines()} == {"03:00"}
+        shown.page.get_by_role("button", name="Begin 3 runs").click()
+        shown.sees("3 runs begin")
+        shown.page.locator(".card .marks a").nth(3).wait_for()
+        shown.sees("backfilled", ".card")
+        shown.page.get_by_role("button", name="Suspend").click()
+        shown.sees("suspended", ".card")
+        shown.page.get_by_role("button", name="Continue").click()
+        shown.page.locator(".state.active").wait_for()
+        assert not shown.faults

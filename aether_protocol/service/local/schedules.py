@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from aether_protocol.engine.submission import make_header, new_run
+from aether_protocol.engine.submission import make_header, new_run, read_texts
 from aether_protocol.errors import BusyError
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import schedules_of
 from aether_protocol.ports.store.schedules import BACKFILLED, TRIGGERED, FireRecord, ScheduleDecision, StoredSchedule
 from aether_protocol.service.documents.changes import SCHEDULE, WORKFLOW
+from aether_protocol.service.documents.parameters import parameters_of
 from aether_protocol.service.documents.texts import DocumentText, LibraryTexts
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.local.control import LocalControl
@@ -55,7 +56,9 @@ class LocalSchedules:
         return AppliedSchedules(applied, [one for one in done.left_out if one.kind == WORKFLOW], done.warnings)
 
     async def get(self, name: str) -> ScheduleOverview:
-        return await overview_of(self._context.store, await self._find(name))
+        schedule = await self._find(name)
+        plan = await schedules_of(self._context.store).plan(schedule.namespace, schedule.name)
+        return replace(await overview_of(self._context.store, schedule), takes=parameters_of(plan))
 
     async def list(
         self, namespace: str | None = None, *, after: tuple[str, str] | None = None, limit: int | None = None
@@ -77,11 +80,12 @@ class LocalSchedules:
         schedule = await self._find(name)
         return await schedules_of(self._context.store).fires(schedule.namespace, schedule.name, before, limit)
 
-    async def trigger(self, name: str) -> str:
+    async def trigger(self, name: str, *, texts: Mapping[str, str] | None = None) -> str:
         schedule = await self._find(name)
         if (runner := self._local()) is not None:
-            return await runner.trigger(schedule.namespace, schedule.name, submitted_by=self._context.caller)
-        run_id = await self._record(schedule, self._context.clock.now(), TRIGGERED, None)
+            caller = self._context.caller
+            return await runner.trigger(schedule.namespace, schedule.name, submitted_by=caller, texts=texts)
+        run_id = await self._record(schedule, self._context.clock.now(), TRIGGERED, None, texts)
         assert run_id is not None  # its id is new
         return run_id
 
@@ -104,13 +108,15 @@ class LocalSchedules:
             return await runner.backfill(schedule.namespace, schedule.name, at, submitted_by=self._context.caller)
         return await self._record(schedule, at, BACKFILLED, run_id)
 
-    async def _record(self, schedule: StoredSchedule, at: int, kind: str, run_id: str | None) -> str | None:
+    async def _record(
+        self, schedule: StoredSchedule, at: int, kind: str, run_id: str | None, texts: Mapping[str, str] | None = None
+    ) -> str | None:
         """Record a run with its fire; None where there is such a run already."""
         context = self._context
         for _ in range(_TRIES):
             plan = await schedules_of(context.store).plan(schedule.namespace, schedule.name)
             bare = LocalControl(context).bare_header(plan, run_id, at)
-            new = new_run(plan, make_header(plan, {}, bare), folder=schedule.settings.folder)
+            new = new_run(plan, make_header(plan, read_texts(plan, texts or {}), bare), folder=schedule.settings.folder)
             record = FireRecord(at, kind, context.clock.now(), new.row.run_id, generation=schedule.generation)
             try:
                 tokens = await schedules_of(context.store).decide(ScheduleDecision(schedule, [record], [new]))

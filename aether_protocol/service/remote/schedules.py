@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aether_protocol.scheduler.timing import rfc3339
@@ -90,8 +90,9 @@ class RemoteSchedules:
                 break
         return found
 
-    async def trigger(self, name: str) -> str:
-        return (await self._calls.send("POST", _path(name, "trigger"), {}, TriggeredBody))[1].run_id
+    async def trigger(self, name: str, *, texts: Mapping[str, str] | None = None) -> str:
+        body = {"parameterTexts": dict(texts or {})}
+        return (await self._calls.send("POST", _path(name, "trigger"), body, TriggeredBody))[1].run_id
 
     async def backfill(
         self, name: str, first: int, last: int, *, again: bool = False, dry_run: bool = False

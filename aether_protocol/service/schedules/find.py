@@ -15,15 +15,18 @@ from aether_protocol.diagnostics.suggest import did_you_mean
 from aether_protocol.errors import NotFoundError, UsageError
 from aether_protocol.ports.store import RunSummary, Store, schedules_of
 from aether_protocol.ports.store.schedules import StoredSchedule
+from aether_protocol.service.documents.parameters import WorkflowParameters
 
 DEFAULT_NAMESPACE: Final = "default"
 
 
 class ScheduleOverview(Struct, frozen=True):
-    """A schedule with its runs that are kept, the latest fire's first."""
+    """A schedule with its runs that are kept, the latest fire's first. `takes`: the parameters of its runs, of a schedule that
+    was asked for by its name."""
 
     schedule: StoredSchedule
     runs: Sequence[RunSummary]
+    takes: WorkflowParameters | None = None
 
     @property
     def last_run(self) -> RunSummary | None:

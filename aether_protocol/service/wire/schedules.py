@@ -12,6 +12,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store.schedules import FireRecord, StoredSchedule
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.documents.changes import Action, LeftOutDocument
+from aether_protocol.service.documents.parameters import WorkflowParameters
 from aether_protocol.service.schedules.backfill import BackfillFire
 from aether_protocol.service.schedules.check import AppliedSchedule, AppliedSchedules
 from aether_protocol.service.schedules.find import ScheduleOverview
@@ -79,6 +80,15 @@ class ScheduleBody(SettingsBody, rename="camel", kw_only=True):
     last_fire_at: Instant | None
     next_fire_at: Instant | None
     runs: list[RunBody] = field(default_factory=list)
+    takes: Annotated[
+        WorkflowParameters | None, Meta(description="The parameters of its runs; null in lists.")
+    ] = None
+
+
+class TriggerBody(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Begin a run of a schedule. `parameterTexts`: values of parameters, as people write them."""
+
+    parameter_texts: dict[str, str] = field(default_factory=dict)
 
 
 class SchedulePage(Struct):
@@ -197,7 +207,8 @@ def schedule_json(schedule: StoredSchedule, runs: list[Json] | None = None) -> d
 
 def overview_json(overview: ScheduleOverview) -> dict[str, Json]:
     """Write a schedule with its runs."""
-    return schedule_json(overview.schedule, [row_json(row) for row in overview.runs])
+    told = schedule_json(overview.schedule, [row_json(row) for row in overview.runs])
+    return {**told, "takes": to_builtins(overview.takes)}
 
 
 def applied_schedules_json(done: AppliedSchedules) -> dict[str, Json]:
@@ -263,7 +274,7 @@ def read_schedule(body: ScheduleBody) -> StoredSchedule:
 
 def read_overview(body: ScheduleBody) -> ScheduleOverview:
     """Give the schedule with its runs."""
-    return ScheduleOverview(read_schedule(body), [read_row(row) for row in body.runs])
+    return ScheduleOverview(read_schedule(body), [read_row(row) for row in body.runs], body.takes)
 
 
 def read_applied_schedules(body: AppliedSchedulesBody) -> AppliedSchedules:

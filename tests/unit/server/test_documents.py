@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aether_protocol.errors import UsageError
+from aether_protocol.service import client_of, connect
+from aether_protocol.service.client import Client
+from tests.unit.server.serving import listening
 from tests.unit.server.test_routes import DOCUMENT, serving
 from tests.unit.service.test_apply import schedule, template, workflow
 
@@ -159,3 +166,37 @@ def test_a_plan_is_kept_for_ever() -> None:
             assert (again.status_code, again.content) == (304, b"")
         tag = {"if-none-match": f'"{"0" * 64}"'}
         assert client.get(f"/v1/plans/{'0' * 64}", headers=tag).status_code == 404
+
+
+def test_a_run_of_a_schedule_takes_parameters(tmp_path: Path) -> None:
+    """Of a server, of an engine in this process, and recorded for an engine elsewhere."""
+    task = {"task": {"name": "main", "executor": {"type": "noop"}}}
+    spec = {
+        "entrypoint": "main", "templates": [task],
+        "arguments": {"parameters": [
+            {"name": "day", "type": "string", "value": "monday"}, {"name": "n", "type": "integer", "value": 1},
+        ]},
+    }  # fmt: skip
+    nightly = {"apiVersion": "aether/v1", "kind": "CronWorkflow", "metadata": {"name": "nightly"}}
+    document = json.dumps({**nightly, "spec": {"schedule": "0 3 * * *", "workflowSpec": spec}})
+
+    async def begin(client: Client, reads: Client) -> None:
+        seen = (await client.schedules.get("nightly")).takes
+        assert seen is not None
+        known = [(one.name, one.type, one.default) for one in seen.parameters]
+        assert known == [("day", "string", "monday"), ("n", "integer", 1)]
+        run = await client.schedules.trigger("nightly", texts={"day": "12", "n": "7"})
+        assert (await reads.inspect.overview(run)).parameters == {"day": "12", "n": 7}
+        with pytest.raises(UsageError, match="n"):
+            await client.schedules.trigger("nightly", texts={"n": "many"})
+
+    async def go() -> None:
+        async with listening(tmp_path) as server, connect(server.url) as remote:
+            local = client_of(server.engine)
+            await local.schedules.apply(document)
+            await begin(remote, local)
+            await begin(local, local)
+            async with connect(f"sqlite:{tmp_path}/aether.db") as recording:
+                await begin(recording, recording)
+
+    asyncio.run(go())

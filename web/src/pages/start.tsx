@@ -1,4 +1,4 @@
-/** A run begins: a form of what its workflow takes, of a stored document or, once more, of a run. */
+/** A run begins: a form of what its workflow takes, of a stored document, of a schedule or, once more, of a run. */
 
 import { useEffect, useState } from "preact/hooks";
 import { get, may, post, Problem, reasonOf, urlOf, type Diagnostic } from "../core/api";
@@ -13,21 +13,34 @@ interface Source {
   takes: Takes;
   run: RunRow | null;
   given: Record<string, Json>;
+  /** NAMESPACE/NAME of the schedule whose run it is to be. */
+  schedule?: string;
 }
 
-async function sourceOf(workflow: string | null, version: string | null, run: string | null): Promise<Source> {
+async function sourceOf(workflow: string | null, version: string | null, run: string | null, schedule: string | null): Promise<Source> {
+  if (schedule !== null) {
+    const seen = await get<{ takes: Takes }>(`/v1/schedules/${placeOf(schedule)}`);
+    return { takes: seen.takes, run: null, given: {}, schedule };
+  }
   if (run !== null) {
     const seen = await get<{ run: RunRow; parameters: Record<string, Json> }>(`/v1/runs/${encodeURIComponent(run)}/overview`, { lines: 0, reasons: 0 });
     return { takes: await get<Takes>(`/v1/plans/${seen.run.digest}/parameters`), run: seen.run, given: seen.parameters };
   }
-  const [namespace, name] = (workflow ?? "").includes("/") ? (workflow ?? "").split("/", 2) : ["default", workflow ?? ""];
-  return { takes: await get<Takes>(`/v1/documents/${encodeURIComponent(namespace!)}/${encodeURIComponent(name!)}/parameters`, { version }), run: null, given: {} };
+  return { takes: await get<Takes>(`/v1/documents/${placeOf(workflow ?? "")}/parameters`, { version }), run: null, given: {} };
+}
+
+/** NAME or NAMESPACE/NAME as a part of an address. */
+function placeOf(text: string): string {
+  const [namespace, name] = text.includes("/") ? text.split("/", 2) : ["default", text];
+  return `${encodeURIComponent(namespace!)}/${encodeURIComponent(name!)}`;
 }
 
 export function Start() {
   const workflow = query.value.get("workflow");
   const run = query.value.get("run");
   const version = query.value.get("version");
+  const schedule = query.value.get("schedule");
+  const isChosen = workflow !== null || run !== null || schedule !== null;
   const [source, setSource] = useState<Source | null>(null);
   const [fault, setFault] = useState("");
   const [findings, setFindings] = useState<Diagnostic[]>([]);
@@ -36,8 +49,8 @@ export function Start() {
     setSource(null);
     setFault("");
     setFindings([]);
-    if (workflow === null && run === null) return;
-    sourceOf(workflow, version, run).then((found) => isShown && setSource(found), (error: unknown) => {
+    if (!isChosen) return;
+    sourceOf(workflow, version, run, schedule).then((found) => isShown && setSource(found), (error: unknown) => {
       if (!isShown) return;
       setFault(reasonOf(error));
       setFindings(error instanceof Problem ? error.diagnostics : []);
@@ -45,22 +58,23 @@ export function Start() {
     return () => {
       isShown = false;
     };
-  }, [workflow, version, run]);
-  if (workflow === null && run === null) return <Choose />;
+  }, [workflow, version, run, schedule]);
+  if (!isChosen) return <Choose />;
   return (
     <section class="page">
-      <header class="head"><h1>{run === null ? "Start" : "Run again:"} {source?.takes.name ?? workflow}</h1>
+      <header class="head"><h1>{run === null ? "Start" : "Run again:"} {source?.takes.name ?? workflow ?? schedule}</h1>
         {source !== null && <About source={source} />}</header>
       <Fault text={fault} />
       <Findings several={findings} />
-      {source !== null && <Form key={source.takes.digest + (run ?? "")} source={source} />}
+      {source !== null && <Form key={source.takes.digest + (run ?? schedule ?? "")} source={source} />}
     </section>
   );
 }
 
-function About({ source: { takes, run } }: { source: Source }) {
+function About({ source: { takes, run, schedule } }: { source: Source }) {
   return (
     <dl class="facts">
+      {schedule !== undefined && <div><dt>Of the schedule</dt><dd><a href={href(`/schedules?${new URLSearchParams({ schedule })}`)}>{schedule}</a></dd></div>}
       {takes.namespace !== "default" && <div><dt>Namespace</dt><dd>{takes.namespace}</dd></div>}
       {takes.version !== null && <div><dt>Version</dt><dd>{takes.version}</dd></div>}
       {run !== null && <div><dt>As</dt><dd><a href={href(`/runs/${encodeURIComponent(run.runId)}`)}>{run.runId}</a></dd></div>}
@@ -105,7 +119,7 @@ function filled({ takes, run, given }: Source): [Record<string, string>, string[
 }
 
 function Form({ source }: { source: Source }) {
-  const { takes, run } = source;
+  const { takes } = source;
   const [[first, left]] = useState(() => filled(source));
   const [texts, setTexts] = useState(first);
   const [seen, setSeen] = useState<ReadonlySet<string>>(new Set());
@@ -130,7 +144,8 @@ function Form({ source }: { source: Source }) {
     setTold({});
     setFindings([]);
     try {
-      const made = await post<{ runId: string }>("/v1/runs", { ...asked(source), parameterTexts: given });
+      const [place, body] = asked(source);
+      const made = await post<{ runId: string }>(place, { ...body, parameterTexts: given });
       go(`/runs/${encodeURIComponent(made.runId)}`);
     } catch (error: unknown) {
       const about = byParameter(error instanceof Problem ? error.message : reasonOf(error), fields.map((one) => one.name));
@@ -156,21 +171,23 @@ function Form({ source }: { source: Source }) {
       <Fault text={told[""] ?? ""} />
       <Findings several={findings} />
       {!allowed && <p class="dim">To begin a run here you need the role operator.</p>}
-      <p class="actions"><button class="primary" disabled={busy || !allowed} aria-busy={busy}>Start</button><Command line={commandOf(takes, run, given)} /></p>
+      <p class="actions"><button class="primary" disabled={busy || !allowed} aria-busy={busy}>Start</button><Command line={commandOf(source, given)} /></p>
     </form>
   );
 }
 
-/** What is begun: the stored workflow by its name, or the plan that the run has. */
-function asked({ takes, run }: Source): Record<string, Json> {
-  return run === null ? { name: `${takes.namespace}/${takes.name}`, version: takes.version } : { plan: takes.digest };
+/** Where it is begun, and what: the schedule, the stored workflow by its name, or the plan that the run has. */
+function asked({ takes, run, schedule }: Source): [string, Record<string, Json>] {
+  if (schedule !== undefined) return [`/v1/schedules/${placeOf(schedule)}/trigger`, {}];
+  return ["/v1/runs", run === null ? { name: `${takes.namespace}/${takes.name}`, version: takes.version } : { plan: takes.digest }];
 }
 
-function commandOf(takes: Takes, run: RunRow | null, given: Record<string, string>): string {
+function commandOf({ takes, run, schedule }: Source, given: Record<string, string>): string {
   const version = run === null ? takes.version : run.documentVersion;
   const name = takes.namespace === "default" ? takes.name : `${takes.namespace}/${takes.name}`;
   const what = version === null ? "FILE" : `--name ${quoted(`${name}@${version}`)}`;
   const words = Object.entries(given).map(([parameter, text]) => ` -p ${quoted(`${parameter}=${text}`)}`);
+  if (schedule !== undefined) return `aether cron trigger ${quoted(schedule)}${words.join("")} --server ${quoted(urlOf("/").replace(/\/$/, ""))}`;
   return `aether run ${what}${words.join("")} --detach --server ${quoted(urlOf("/").replace(/\/$/, ""))}`;
 }
 
