@@ -52,7 +52,8 @@ over 64 KiB, one with a NUL in it, and what goes beyond 512 KiB in all is in the
 inputs from there rather than by `{{inputs.parameters.name}}` in the source: what a placeholder puts in is read as code.
 
 **Environment**: first the engine's own, or what `inherit` takes of it, then `env`, then `AETHER_INPUT_*`, `AETHER_INPUTS`,
-`AETHER_OUTPUTS`, `AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`. Standard input is empty.
+`AETHER_OUTPUTS`, `AETHER_SUMMARY`, `AETHER_RUN_ID`, `AETHER_TASK_RUN_ID`, `AETHER_ATTEMPT` and `AETHER_IDEMPOTENCY_KEY`.
+Standard input is empty.
 Where an attempt has a trace context, `TRACEPARENT` (W3C) gives it to the program, unless `env` sets that variable.
 
 **Where it runs**: in the attempt's own workspace, an empty private folder that goes when the attempt has Succeeded.
@@ -69,6 +70,9 @@ and not declared, where anything is, is not kept, and that is a warning, too. A 
 there is standard output, read in the same way. A declared output with `valueFrom.path` is the text of that file in the
 working directory, without its last newline; it is read as JSON where the declared type is neither `string` nor `any`. A file
 that is missing, over 10 MiB or no UTF-8 is an Error.
+
+**A summary** for people is what a program writes to the file named by `AETHER_SUMMARY`: Markdown, at most 1 MiB, shown on the
+run's page and by `aether show RUN TASK`, also of a task that failed (RT-158).
 
 **Nothing is shortened.** Standard output over 1 MiB is not a value: an Error where `stdout` or `result` is declared, else
 left out, with a warning if nothing is declared. With `stdout: {artifact: NAME}` it becomes an [artifact](artifacts.md) of

@@ -21,7 +21,7 @@ again.
 
 Modules by role:
 
-    attempts     attempt, context, slots, runner, threads, activity, bounded
+    attempts     attempt, context, summary, slots, runner, threads, activity, bounded
     secrets      secrets, masking, sealing
     files        workspace, folders, private, staging
     machine      capacity, descriptors

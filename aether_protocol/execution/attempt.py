@@ -10,12 +10,14 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aether_protocol.errors import AetherError, PortError, why
 from aether_protocol.execution.capacity import Patience, begin, is_full, under_way
 from aether_protocol.execution.context import Context, Host
 from aether_protocol.execution.secrets import MissingSecretError
+from aether_protocol.execution.summary import SummaryError, keep_summary
 from aether_protocol.execution.threads import in_thread
 from aether_protocol.execution.workspace import warning_of
 from aether_protocol.expressions.json_copy import clean, json_copy
@@ -23,7 +25,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.plan.config import check_config
 from aether_protocol.plan.config_fields import ConfigFault
 from aether_protocol.ports.artifacts import Stager
-from aether_protocol.ports.executor import Executor
+from aether_protocol.ports.executor import SUMMARY_FILE, Executor
 from aether_protocol.ports.wire import ERROR, NOTHING, TaskAssignment, TaskResult
 
 _T = TypeVar("_T")
@@ -222,7 +224,26 @@ async def _carry_out(attempt: Attempt, executor: Executor, host: Host, context: 
     if result.code == 0 and assignment.target.artifacts and host.stager is not None:
         result.artifacts = await _keep(assignment, result, host.stager, context)
     _tell_strays(assignment, result, context)
+    if context.used is not None and (file := context.used.left(SUMMARY_FILE)) is not None and not attempt.stopped:
+        await _keep_summary(file, assignment, result, host.stager, context)
     return result
+
+
+async def _keep_summary(
+    file: Path, assignment: TaskAssignment, result: TaskResult, stager: Stager | None, context: Context
+) -> None:
+    """Keep what the attempt says to people, whatever became of it; why not, is a warning (RT-158)."""
+    try:
+        if stager is None:
+            raise SummaryError("there is no artifact repository where it ran")
+        part = stager.within(assignment.namespace)
+        kept = await _with_room(lambda: keep_summary(file, context.mask, part), context)
+    except (SummaryError, OSError) as error:
+        result.warnings = (*result.warnings, f"AETHER_SUMMARY was not kept: {error}")
+    except PortError as error:
+        result.warnings = (*result.warnings, f"AETHER_SUMMARY was not kept: {error.message}")
+    else:
+        result.artifacts = {**result.artifacts, **kept}
 
 
 async def _call(attempt: Attempt, assignment: TaskAssignment, executor: Executor, context: Context, host: Host) -> Any:

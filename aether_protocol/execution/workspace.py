@@ -67,6 +67,11 @@ class Workspace:
             self._scratch = self._home.make(f"{self._assignment.task_name}-scratch")
         return self._scratch
 
+    def left(self, name: str) -> Path | None:
+        """Find what was left in the scratch folder under this name."""
+        file = None if self._scratch is None else self._scratch / name
+        return file if file is not None and os.path.lexists(file) else None
+
     @property
     def shared(self) -> Path:
         """The folder that the attempts of this run share on this machine."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from aether_protocol.plan.executors import ExecutorType
 from aether_protocol.ports.notifier import Notifier
@@ -35,6 +35,10 @@ class ExecutionFolders(Protocol):
     def shared(self) -> Path:
         """The folder that the attempts of this run share on this machine."""
         ...
+
+
+SUMMARY_FILE: Final = "summary.md"  # in the scratch folder of an attempt: what it has to say to people (RT-158)
+SUMMARY: Final = "aether.summary"  # its artifact: a name that no document can declare
 
 
 class ExecutionContext(ExecutionFolders, Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from aether_protocol.ports.executor import SUMMARY
 from aether_protocol.scheduler.nodes import HookNode, TaskNode
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.views.report import hook_name, in_order
@@ -49,9 +50,16 @@ def artifacts_of_run(state: RunState) -> list[RunArtifact]:
     return found
 
 
+def summary_of(state: RunState, path: str) -> str | None:
+    """The digest of what the task run at `path` had to say to people (RT-158); None: nothing."""
+    node = state.find(path)
+    record = None if node is None else node.artifacts.get(SUMMARY)
+    return str(record["digest"]) if isinstance(record, Mapping) and "digest" in record else None
+
+
 def _of_node(node: TaskNode | HookNode, path: str) -> Iterator[RunArtifact]:
     for name, value in node.artifacts.items():
-        if isinstance(value, Mapping) and "digest" in value:
+        if name != SUMMARY and isinstance(value, Mapping) and "digest" in value:
             yield RunArtifact(path, "output", name, _file(name, value, _path_of(node, name)), *_content(value))
     for name, value in node.input_artifacts.items():
         fetched = value.get("fetched") if isinstance(value, Mapping) else None

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import httpx2 as httpx
+import pytest
 
 from aether_protocol.engine.artifacts import collect
+from aether_protocol.views.artifacts import summary_of
 from aether_protocol.views.report import Report
-from tests.documents import submitted
+from tests.documents import script, submitted
 from tests.e2e.worker_place import Place, ended, place, until
 
 MB = 2**20
@@ -114,6 +116,24 @@ def test_what_a_task_made_is_there_for_a_task_at_another_worker(tmp_path: Path) 
             run = await engine.submit(workflow("printf content > made.bin", f"cp in/got.bin {tmp_path}/again"))
             assert (await ended(engine, run)).phase == "Succeeded"
             assert (tmp_path / "again").read_bytes() == b"content"
+
+    asyncio.run(go())
+
+
+@pytest.mark.rule("RT-158")
+def test_what_a_task_says_to_people_comes_from_its_worker_masked(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with place(tmp_path) as (at, engine):
+            at.begin_worker("w1")
+            secret = {"name": "password", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+            source = "echo 'it **is** {{inputs.parameters.password}}' > $AETHER_SUMMARY; exit 3"
+            run = await engine.submit(script(source, inputs={"parameters": [secret]}))
+            report = await ended(engine, run)
+            assert (report.phase, report.warnings) == ("Failed", ()), report
+            digest = summary_of(await engine.driven.load(run), "main.job")
+            assert digest is not None
+            with at.artifacts.open(digest) as content:
+                assert content.read() == b"it **is** ***\n"
 
     asyncio.run(go())
 

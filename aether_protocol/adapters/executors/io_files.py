@@ -16,6 +16,7 @@ from typing import Final
 
 from aether_protocol.expressions.values import Json, as_text
 from aether_protocol.plan.executors import input_variable
+from aether_protocol.ports.executor import SUMMARY_FILE
 from aether_protocol.ports.secrets import ENVIRONMENT_PREFIX
 from aether_protocol.ports.wire import TaskAssignment
 
@@ -35,6 +36,7 @@ class Exchange:
         self.folder = folder
         self.inputs_file = folder / "inputs.json"
         self.outputs_file = folder / "outputs"
+        self.summary_file = folder / SUMMARY_FILE
 
     @classmethod
     @contextlib.contextmanager
@@ -81,6 +83,7 @@ class Exchange:
             env["PATH"] = os.pathsep.join((programs, env.get("PATH", os.defpath)))
         env["AETHER_INPUTS"] = str(self.inputs_file)
         env["AETHER_OUTPUTS"] = str(self.outputs_file)
+        env["AETHER_SUMMARY"] = str(self.summary_file)
         env["AETHER_RUN_ID"] = task.run_id
         env["AETHER_TASK_RUN_ID"] = task.task_run_id
         env["AETHER_ATTEMPT"] = str(task.attempt)

@@ -20,7 +20,7 @@ TAIL_LINES = 15
 
 
 def show_task(task: Mapping[str, Json], attempts: Sequence[TimedAttempt], lines: Sequence[LogLine], now: int) -> None:
-    """`task` as a report has it, with `waits`, `workspace` and `below`, where there are any."""
+    """`task` as a report has it, with `waits`, `workspace`, `below` and `summary`, where there are any."""
     phase = task["phase"]
     click.secho(f"{mark(phase)} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
     item = f"  {task['item']}" if task.get("item") else ""
@@ -34,6 +34,10 @@ def show_task(task: Mapping[str, Json], attempts: Sequence[TimedAttempt], lines:
             click.echo(f"{title}:")
             for name, value in task[title].items():
                 click.echo(f"  {printable(name)}: {as_value(value, 500)}")
+    if task.get("summary"):
+        click.echo("summary:")
+        for line in task["summary"].splitlines():
+            click.echo(f"  {printable(line)}".rstrip())
     if attempts:
         click.echo("attempts:")
         for attempt in attempts:

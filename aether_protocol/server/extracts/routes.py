@@ -16,7 +16,7 @@ from aether_protocol.server.access import VIEWER
 from aether_protocol.server.answers import answers
 from aether_protocol.server.runs import Asked, Run
 from aether_protocol.service.client import Client
-from aether_protocol.service.wire.inspections import ArtifactsBody
+from aether_protocol.service.wire.inspections import ArtifactsBody, SummaryBody
 from aether_protocol.views.retry import RetryPreview
 
 YAML: Final = "application/yaml"
@@ -45,6 +45,16 @@ class ExtractController(Controller):
     ) -> dict[str, Any]:
         told: dict[str, Any] = to_builtins(await client.extracts.retry_preview(run, start))
         return told
+
+    @get(
+        "/{run:str}/summary",
+        summary="Read what a task says to people",
+        responses=answers((200, SummaryBody, "Its AETHER_SUMMARY, in Markdown."), problems=(404,)),
+    )
+    async def summary(
+        self, run: Run, client: Asked, task: Annotated[str, QueryParameter(description="A task, by its path or name.")]
+    ) -> dict[str, Any]:
+        return {"summary": await client.extracts.summary(run, task)}
 
     @get(
         "/{run:str}/case",

@@ -70,7 +70,7 @@ NEEDS: Final[Mapping[str, MethodNeed]] = {
     "plans.get": _READ,
     "plans.layout": _READ,
     "plans.parameters": _READ,
-    **{f"extracts.{one}": _READ for one in ("retry_preview", "artifacts", "artifact", "case")},
+    **{f"extracts.{one}": _READ for one in ("retry_preview", "artifacts", "artifact", "summary", "case")},
     "control.submit": MethodNeed("operator", writes=True, about="new run"),
     "control.submit_once": MethodNeed("operator", writes=True, about="new run"),
     "control.resume": _ANSWER,

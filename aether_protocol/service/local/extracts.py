@@ -7,7 +7,7 @@ namespace (RT-140), and only those that the run names are given out.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import IO, Final
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.local.context import ClientContext
 from aether_protocol.service.runs.inspect import find_task
 from aether_protocol.service.runs.retry_header import check_retry
-from aether_protocol.views.artifacts import RunArtifact, artifacts_of_run
+from aether_protocol.views.artifacts import RunArtifact, artifacts_of_run, summary_of
 from aether_protocol.views.report import not_run
 from aether_protocol.views.retry import RetryPreview, retry_preview
 
@@ -69,6 +69,19 @@ class LocalExtracts:
             raise ConflictError(f"the events of run {row.run_id!r} were not kept", hint="the tier state-action-log keeps them")
         return to_yaml(make_case(state, records, secret_references(state)))
 
+    async def summary(self, run: str, task: str) -> str | None:
+        from asyncio import to_thread
+
+        def look(state: RunState) -> str | None:
+            return summary_of(state, find_task(state, task, not_run(state)))
+
+        context = self._context
+        row = await context.row(run)
+        digest = await context.view(row, look)
+        if digest is None:
+            return None
+        return (await to_thread(_read, part_of(context.repository(), row.namespace), digest)).decode("utf-8", "replace")
+
     async def artifact(self, run: str, digest: str) -> AsyncIterator[bytes]:
         from asyncio import to_thread
 
@@ -76,15 +89,25 @@ class LocalExtracts:
         row = await context.row(run)
         if not any(one.digest == digest for one in await context.view(row, artifacts_of_run)):
             raise NotFoundError(f"run {row.run_id!r} has no artifact {digest[:80]!r}")
-        try:
-            source = await to_thread(part_of(context.repository(), row.namespace).open, digest)
-        except PortError as error:
-            raise NotFoundError(f"the content of artifact {digest} is not kept any more", hint=error.message) from error
+        source = await to_thread(_opened, part_of(context.repository(), row.namespace), digest)
         try:
             while block := await to_thread(source.read, BLOCK):
                 yield block
         finally:
             source.close()
+
+
+def _opened(repository: ArtifactRepository, digest: str) -> IO[bytes]:
+    """Open a content. Raises NotFoundError."""
+    try:
+        return repository.open(digest)
+    except PortError as error:
+        raise NotFoundError(f"the content of artifact {digest} is not kept any more", hint=error.message) from error
+
+
+def _read(repository: ArtifactRepository, digest: str) -> bytes:
+    with _opened(repository, digest) as source:
+        return source.read()
 
 
 def _kept(repository: ArtifactRepository, digests: set[str]) -> set[str]:

@@ -88,6 +88,10 @@ class RemoteExtracts:
     async def artifacts(self, run: str) -> Sequence[RunArtifact]:
         return (await self._calls.get(path_of("runs", run, "artifacts"), wire.ArtifactsBody)).artifacts
 
+    async def summary(self, run: str, task: str) -> str | None:
+        body = await self._calls.get(path_of("runs", run, "summary"), wire.SummaryBody, [("task", task)])
+        return body.summary
+
     async def case(self, run: str) -> str:
         pieces = [piece async for piece in self._calls.pieces(path_of("runs", run, "case"))]
         return b"".join(pieces).decode()

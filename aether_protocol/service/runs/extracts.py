@@ -34,6 +34,18 @@ class RunExtracts(Protocol):
         whether its content is still kept."""
         ...
 
+    async def summary(self, run: str, task: str) -> str | None:
+        """Give the Markdown text that a task left in AETHER_SUMMARY (RT-158); None where it left none.
+
+        Args:
+            run: which run.
+            task: the task, by path or name.
+
+        Raises:
+            NotFoundError: there is no such task run, or the text is not kept any more.
+        """
+        ...
+
     async def case(self, run: str) -> str:
         """Write an ended run as a case file, in YAML: a unit test of its document, which `aether test` passes.
 

@@ -101,6 +101,12 @@ class ArtifactsBody(Struct):
     artifacts: list[RunArtifact]
 
 
+class SummaryBody(Struct):
+    """What a task left in AETHER_SUMMARY, in Markdown; null where it left none."""
+
+    summary: str | None
+
+
 class PlaceBody(Struct):
     """Where the logs of a task are. `several`: there may be several tasks below `path`."""
 

@@ -10,6 +10,7 @@ import { ENDED, PhaseLabel } from "../parts/phase";
 import { Answer } from "./answer";
 import { Logs } from "./logs";
 import { RetryDialog } from "./retry";
+import { Summary } from "./summary";
 import { Values } from "./values";
 
 export function TaskPanel({ model, path, at }: { model: RunModel; path: string; at: number | null }) {
@@ -57,6 +58,7 @@ function Body({ model, task, at }: { model: RunModel; task: TaskRun; at: number 
       </dl>
       {task.phase === "Suspended" && leaf && at === null && <Answer run={run} task={task} namespace={model.view.run.workflow.namespace} />}
       <Fault text={fault} />
+      {leaf && task.startedAt !== null && <Summary key={task.phase} run={run} path={task.path} />}
       <div class="side-by-side">
         <section><h3>Inputs</h3><Values values={(values?.inputs ?? {}) as Record<string, Json>} /></section>
         <section><h3>Outputs</h3><Values values={(values?.outputs ?? {}) as Record<string, Json>} /></section>

@@ -14,7 +14,7 @@ from msgspec import Struct, to_builtins
 
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.stored import ask
-from aether_protocol.errors import AetherError
+from aether_protocol.errors import AetherError, NotFoundError
 from aether_protocol.expressions.values import Json
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.views.text import counted
@@ -60,6 +60,9 @@ async def _gather(client: Client, run: str, task: str) -> _Seen:
         with contextlib.suppress(AetherError):
             folder = (await client.inspect.workspace(row.run_id, place.path)).folder
             found["workspace"] = None if folder is None else str(folder)
+        with contextlib.suppress(NotFoundError):  # its content may be deleted
+            if (summary := await client.extracts.summary(row.run_id, place.path)) is not None:
+                found["summary"] = summary
     if found["finishedAt"] is None and not row.closed:
         waiting = (await client.inspect.overview(row.run_id, lines=0, reasons=0)).waiting
         reasons = [f"for a worker: {one.reason}" for one in waiting if one.path == place.path]
