@@ -166,6 +166,13 @@ def fleet(session: nox.Session) -> None:
     use(session, "python", "-m", "aether_protocol.testing.simulation", "--fleet", "--seeds", seeds, "--progress", "500")
 
 
+@nox.session(default=False)
+def servers(session: nox.Session) -> None:
+    """The long trial of the simulation of several servers on one store: 30 000 seeds, or those named (`-- 0..1000`)."""
+    seeds = session.posargs[0] if session.posargs else "300000..330000"
+    use(session, "python", "-m", "aether_protocol.testing.simulation", "--servers", "--seeds", seeds, "--progress", "500")
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone in a clean environment and use it as a new user would."""

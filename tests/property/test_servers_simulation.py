@@ -13,8 +13,8 @@ from aether_protocol.testing.simulation.play import play_again, play_servers_see
 from aether_protocol.testing.simulation.shrink import shrink
 from tests.property.seeds import all_hold, first_failure, part_of
 
-SEEDS = 60
-PARTS = 1  # so that several processes share the work
+SEEDS = 500
+PARTS = 10  # so that several processes share the work
 FAULTS = (
     *("server-killed", "server-frozen", "server-stopped", "server-joins", "server-cut-off", "link-cut", "session-lock-false"),
     *("hint-lost", "hint-late", "bell-lost", "offers-wiped", "link-wiped"),

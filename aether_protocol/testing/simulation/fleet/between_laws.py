@@ -16,7 +16,7 @@ from aether_protocol.testing.simulation.workers import SECOND
 
 SHARES: Final = "in a calm no server has more runs than its share for long"
 DRIVEN: Final = "in a calm each run is driven by one server before long"
-CALM_US: Final = LEASE_US + 15 * SECOND  # a lease may have to end by time, and a look comes every two seconds
+CALM_US: Final = LEASE_US + 15 * SECOND  # a lease may have to end by time, and a look comes every three seconds
 _HARMLESS: Final = (
     *("frame-", "answer-", "beat-", "child-", "worker-", "supervisor-", "partition"),
     *("link-cut", "hint-", "bell-", "offers-"),

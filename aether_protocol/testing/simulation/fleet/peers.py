@@ -26,7 +26,7 @@ from aether_protocol.testing.simulation.fleet.network import Network, SimSession
 from aether_protocol.testing.simulation.fleet.server import SimulatedFleet
 from aether_protocol.testing.simulation.process import Process
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 3.0  # in place of a quarter of a second, so that more seeds can be played
 
 
 class SimulatedLink(SimSession):

@@ -47,6 +47,7 @@ class ServersWorld(FleetWorld):
         self._lives: dict[Process, ServerLife] = {}
         self._between = BetweenLaws(self.broken.append)
         self._commands = Commands()
+        self._former: dict[str, Process] = {}  # by run, who had it and may not know yet that another one has it
 
     def living(self) -> list[Process]:
         return [one for one in super().living() if not self.fleets[one].leaving]
@@ -141,6 +142,7 @@ class ServersWorld(FleetWorld):
 
     def _look(self) -> None:
         super()._look()
+        self._look_at_former()
         living = self.living()
         driven = {
             process.engine_name: [one for one in process.engine.driven.ids if process.engine.drives(one)] for process in living
@@ -150,8 +152,16 @@ class ServersWorld(FleetWorld):
 
     def _taken_over(self, run_id: str, holder: Process, successor: Process, now: int) -> None:
         super()._taken_over(run_id, holder, successor, now)
-        if holder.cut_off and not holder.dead:  # it does not know, and answers its workers for as long as its lease lasts
-            self.laws.divided[run_id] = self.clock.now() + 2 * LEASE
+        self._former[run_id] = holder
+
+    def _look_at_former(self) -> None:
+        """Which runs were taken from a server that lives and is cut off from the store: it does not know, and answers its
+        workers for as long as its lease lasts."""
+        for name, holder in list(self._former.items()):
+            if holder.dead or not holder.engine.drives(name):
+                del self._former[name]
+            elif holder.cut_off:
+                self.laws.divided[name] = self.clock.now() + 2 * LEASE
 
     async def _judge(self) -> None:
         await super()._judge()
