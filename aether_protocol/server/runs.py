@@ -21,6 +21,7 @@ from aether_protocol.server.relay.whole_fleet import WaitingFound
 from aether_protocol.server.worker_calls import fleet_of
 from aether_protocol.service.client import Client
 from aether_protocol.service.documents.texts import DocumentText, RecordedPlan, StoredWorkflow
+from aether_protocol.service.runs.listing import are_driven
 from aether_protocol.service.runs.overview import WaitingTask
 from aether_protocol.service.wire.inspections import ReadRunBody
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
@@ -104,6 +105,7 @@ class RunController(Controller):
         newest_of_each: Annotated[
             int | None, QueryParameter(name="newestOfEach", ge=1, description="Of each workflow only so many, the newest.")
         ] = None,
+        drivers: Annotated[bool, QueryParameter(description="Say of each open run whether a process drives it.")] = False,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED, description="How many to a page.")] = 50,
         page: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
     ) -> dict[str, Any]:
@@ -123,7 +125,11 @@ class RunController(Controller):
         )
         rows = await client.runs.list(replace(wanted.query(limit + 1, page), newest_of_each=newest_of_each))
         following = cursor(rows[limit - 1]) if len(rows) > limit else None
-        return {"runs": [row_json(row) for row in rows[:limit]], "next": following}
+        shown = [row_json(row) for row in rows[:limit]]
+        if drivers:
+            driven = await are_driven(client.runs, rows[:limit])
+            shown = [{**one, "driven": driven.get(row.run_id)} for one, row in zip(shown, rows, strict=False)]
+        return {"runs": shown, "next": following}
 
     @get(
         "/{run:str}",

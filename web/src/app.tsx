@@ -1,12 +1,13 @@
 /** The frame around all pages: where one can go, who looks, and the keys. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, get, loggedOut, may, me, reasonOf, type Me } from "./core/api";
 import { activeKeys, useKeys } from "./core/keys";
 import { go, href, leave, leaving, path, query } from "./core/router";
 import { Dialog, Fault, Notes } from "./parts/basics";
 import { lazy } from "./parts/lazy";
+import { Palette } from "./parts/palette";
 import { Inbox } from "./pages/inbox";
 import { RunPage } from "./pages/run";
 import { Runs } from "./pages/runs";
@@ -43,7 +44,7 @@ const PLACES: Place[] = [
   { path: "/inbox", name: "Inbox", key: "i", view: () => <Inbox /> },
   { path: "/schedules", name: "Schedules", key: "s", view: () => <Schedules /> },
   { path: "/insights", name: "Insights", key: "m", view: () => <Insights /> },
-  { path: "/workers", name: "Workers", key: "w", view: () => <Workers /> },
+  { path: "/workers", name: "Workers", key: "w", view: () => <Workers />, role: "admin" },
   { path: "/tokens", name: "Tokens", key: "k", view: () => <Tokens />, role: "admin" },
 ];
 
@@ -66,7 +67,7 @@ export function App() {
   useKeys([
     ...places().map((place) => ({ keys: `g ${place.key}`, does: `go to ${place.name}`, act: () => go(place.path) })),
     { keys: "?", does: "this help", act: () => (help.value = true) },
-    { keys: "palette", does: "find a page (Ctrl K)", act: () => (palette.value = true) },
+    { keys: "palette", does: "find a page, a run, a workflow or an action (Ctrl K)", act: () => (palette.value = true) },
   ]);
   if (loggedOut.value) return <Login />;
   return (
@@ -79,7 +80,7 @@ export function App() {
       </main>
       <Notes />
       {help.value && <Help />}
-      {palette.value && <Palette />}
+      {palette.value && <Palette pages={places()} close={() => (palette.value = false)} />}
       {leaving.value !== null && <Leaving />}
     </div>
   );
@@ -176,45 +177,8 @@ function Help() {
         {activeKeys().filter((one) => one.keys !== "palette").map((one) => (
           <div key={one.keys}><dt>{one.keys.split("|").map((keys) => <kbd key={keys}>{keys}</kbd>)}</dt><dd>{one.does}</dd></div>
         ))}
-        <div><dt><kbd>Ctrl K</kbd></dt><dd>find a page or a run</dd></div>
+        <div><dt><kbd>Ctrl K</kbd></dt><dd>find a page, a run, a workflow or an action</dd></div>
       </dl>
-    </Dialog>
-  );
-}
-
-function Palette() {
-  const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
-  const field = useRef<HTMLInputElement>(null);
-  useLayoutEffect(() => field.current?.focus(), []);
-  const found = places().filter((place) => place.name.toLowerCase().includes(text.toLowerCase())).map((place) => ({ name: place.name, to: place.path }));
-  if (text.trim()) {
-    found.push({ name: `Run ${text.trim()}`, to: `/runs/${encodeURIComponent(text.trim())}` });
-    found.push({ name: `Runs of the workflow ${text.trim()}`, to: `/runs?name=${encodeURIComponent(text.trim())}` });
-  }
-  const close = (): void => {
-    palette.value = false;
-  };
-  const open = (to: string): void => {
-    close();
-    go(to);
-  };
-  return (
-    <Dialog title="Go to" onClose={close}>
-      <input ref={field} aria-label="page or run" placeholder="a page, a run or a workflow" value={text} role="combobox" aria-expanded="true" aria-controls="found"
-        onInput={(event) => (setText(event.currentTarget.value), setAt(0))}
-        onKeyDown={(event) => {
-          if (event.key === "ArrowDown") setAt(Math.min(at + 1, found.length - 1));
-          else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
-          else if (event.key === "Enter" && found[at]) open(found[at].to);
-          else return;
-          event.preventDefault();
-        }} />
-      <ul id="found" class="found" role="listbox">
-        {found.map((one, index) => (
-          <li key={one.to} role="option" aria-selected={index === at} class={index === at ? "on" : ""} onClick={() => open(one.to)}>{one.name}</li>
-        ))}
-      </ul>
     </Dialog>
   );
 }

@@ -64,6 +64,11 @@ async def list_runs(
     return found[: query.limit]
 
 
+async def are_driven(runs: RunReader, rows: Sequence[RunSummary]) -> dict[str, bool]:
+    """Say of each of these runs that is open whether a process drives it, by id."""
+    return {row.run_id: bool((await _listed(runs, row)).driven) for row in rows if not row.closed}
+
+
 async def _listed(runs: RunReader, row: RunSummary) -> ListedRun:
     if row.closed:
         return ListedRun(row, None)

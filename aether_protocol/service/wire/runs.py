@@ -58,6 +58,9 @@ class RunBody(Struct, rename="camel"):
     asleep: Annotated[bool, Meta(description="It only waits, and no engine has it in memory (passivated).")] = False
     wake_at: Annotated[Instant | None, Meta(description="When it is woken; null where only a request wakes it.")] = None
     trace_id: Annotated[str | None, Meta(description="Of the trace that the run is in (W3C), where it is in one.")] = None
+    driven: Annotated[
+        bool | None, Meta(description="Of an open run in a list, where that was asked for: whether a process drives it.")
+    ] = None
 
 
 class RunPage(Struct):

@@ -24,6 +24,8 @@ export interface RunRow {
   broken: string | null;
   asleep: boolean;
   wakeAt: string | null;
+  /** Of an open run in a list: whether a process drives it. A change of it says that one does. */
+  driven?: boolean | null;
 }
 
 /** What is kept of a run on the page of workflows. */

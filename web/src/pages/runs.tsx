@@ -32,7 +32,7 @@ function filterOf(search: URLSearchParams): Filter {
 }
 
 function asked(filter: Filter): Record<string, string | string[]> {
-  return { ...asParameters(filter), phase: filter.phases, prefix: filter.prefix };
+  return { ...asParameters(filter), phase: filter.phases, prefix: filter.prefix, drivers: "true" };
 }
 
 function fits(run: RunRow, filter: Filter): boolean {
@@ -162,19 +162,31 @@ function keep(rows: Map<string, RunRow>, run: RunRow, next: string | null): void
 
 function Row({ run, on, chosen, toggle }: { run: RunRow; on: boolean; chosen: boolean; toggle: () => void }) {
   const link = href(`/runs/${encodeURIComponent(run.runId)}`);
+  const why = run.broken ?? (isLeft(run) ? "no process drives it: it continues when one takes it up" : run.message);
   return (
     <div class={`tr ${on ? "on" : ""} ${run.broken ? "broken" : ""}`} role="row" aria-selected={chosen}>
       <span role="cell" class="c-pick"><input type="checkbox" checked={chosen} aria-label={`choose ${run.runId}`} onChange={toggle} /></span>
-      <span role="cell" class="c-phase">{run.broken ? <span class="phase"><span class="mark Failed">!</span>Set aside</span> : <PhaseLabel phase={run.phase} />}</span>
+      <span role="cell" class="c-phase"><StateOf run={run} /></span>
       <span role="cell" class="c-name"><a href={link} class="row-link">{run.workflow.name}</a>
         {run.workflow.namespace !== "default" && <small class="dim"> {run.workflow.namespace}</small>}</span>
       <span role="cell" class="c-id mono dim" title={run.runId}>{shortId(run.runId)}</span>
       <span role="cell" class="c-tasks num">{run.progress}</span>
       <span role="cell" class="c-when"><When at={run.createdAt} ago /></span>
       <span role="cell" class="c-took num"><Took from={run.startedAt ?? run.createdAt} to={run.finishedAt} open={!run.closed} /></span>
-      <span role="cell" class={`c-why ${FAULTY.has(run.phase) ? "" : "dim"}`} title={run.broken ?? run.message}>{run.broken ?? run.message}</span>
+      <span role="cell" class={`c-why ${FAULTY.has(run.phase) ? "" : "dim"}`} title={why}>{why}</span>
     </div>
   );
+}
+
+/** Open, and no process drives it, nor is one to wake it. */
+function isLeft(run: RunRow): boolean {
+  return !run.closed && run.driven === false && !run.asleep && run.broken === null;
+}
+
+function StateOf({ run }: { run: RunRow }) {
+  if (run.broken !== null) return <span class="phase"><span class="mark Failed" aria-hidden="true">!</span>Set aside</span>;
+  if (isLeft(run)) return <span class="phase" title={`${run.phase}, and no process drives it`}><span class="mark Suspended" aria-hidden="true">!</span>Undriven</span>;
+  return <PhaseLabel phase={run.phase} />;
 }
 
 function Filters({ filter }: { filter: Filter }) {

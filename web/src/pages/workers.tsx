@@ -2,13 +2,16 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get, may, post, reasonOf } from "../core/api";
+import { shortId } from "../core/model";
 import { href } from "../core/router";
 import { follow } from "../core/stream";
-import { Act, Command, Empty, Fault, quoted, say } from "../parts/basics";
+import { Act, Command, Dialog, Empty, Fault, quoted, say } from "../parts/basics";
 
 interface Running {
-  runId?: string;
-  path?: string;
+  runId: string;
+  path: string;
+  attempt: number;
+  state: string;
 }
 
 interface Worker {
@@ -23,13 +26,16 @@ interface Worker {
   state: string;
   seenSecondsAgo: number;
   running: Running[];
+  server: string;
 }
 
 interface Fleet {
   workers: Worker[];
   waiting: Record<string, number>;
+  unreachable: string[];
 }
 
+const SHOWN = 10; // of what a worker carries out
 const PAUSE_MS = 2000; // between two looks, while runs change; where none does, nothing is asked
 
 export function Workers() {
@@ -59,22 +65,25 @@ export function Workers() {
       <Fault text={fault} />
       {fleet !== null && Object.keys(fleet.waiting).length > 0 && (
         <ul class="waiting">
-          {Object.entries(fleet.waiting).map(([why, count]) => <li key={why}><strong>{count}</strong> {count === 1 ? "task waits" : "tasks wait"}: {why}</li>)}
+          {Object.entries(fleet.waiting).map(([why, count]) => <li key={why}><a href={href("/tasks?phase=Ready")}><strong>{count}</strong> {count === 1 ? "task waits" : "tasks wait"}</a>: {why}</li>)}
         </ul>
       )}
+      {fleet !== null && fleet.unreachable.length > 0 && <Fault text={`${fleet.unreachable.join(", ")} did not answer: workers there are not listed.`} />}
       {fleet?.workers.length === 0 && (
         <Empty><p>No worker is connected.</p><Command line="aether worker --server URL" /></Empty>
       )}
       <div class="cards">
-        {fleet?.workers.map((worker) => <Card key={worker.session} worker={worker} reload={load} />)}
+        {fleet?.workers.map((worker) => <Card key={`${worker.server} ${worker.session}`} worker={worker} servers={new Set(fleet.workers.map((one) => one.server)).size} reload={load} />)}
       </div>
     </section>
   );
 }
 
-function Card({ worker, reload }: { worker: Worker; reload: () => void }) {
+function Card({ worker, servers, reload }: { worker: Worker; servers: number; reload: () => void }) {
+  const [sure, setSure] = useState(false);
   const slots = worker.slots["tasks"] ?? 0;
   const used = worker.used["tasks"] ?? worker.running.length;
+  const others = Object.entries(worker.slots).filter(([kind]) => kind !== "tasks");
   return (
     <article class="card">
       <header>
@@ -85,23 +94,37 @@ function Card({ worker, reload }: { worker: Worker; reload: () => void }) {
         {Array.from({ length: Math.min(slots, 64) }, (_, index) => <i key={index} class={index < used ? "used" : ""} />)}
         <span class="dim">{used} of {slots} slots</span>
       </p>
+      {others.length > 0 && (
+        <dl class="facts">{others.map(([kind, amount]) => <div key={kind}><dt>{kind}</dt><dd>{worker.used[kind] ?? 0} of {amount}</dd></div>)}</dl>
+      )}
       <p class="dim">{worker.pool && <>pool {worker.pool} · </>}seen {worker.seenSecondsAgo.toFixed(0)}s ago
-        {worker.namespaces && <> · only {worker.namespaces.join(", ")}</>}</p>
+        {worker.namespaces && <> · only {worker.namespaces.join(", ")}</>}{servers > 1 && <> · at {worker.server}</>}</p>
       <p class="chips">{Object.entries(worker.labels).map(([name, value]) => <span key={name} class="chip still">{name}={value}</span>)}</p>
       <p class="chips">{worker.executors.map((name) => <span key={name} class="chip still soft">{name}</span>)}</p>
       {worker.running.length > 0 && (
         <ul class="plain-list">
-          {worker.running.slice(0, 10).map((one) => (
-            <li key={`${one.runId} ${one.path}`}><a href={href(`/runs/${encodeURIComponent(one.runId ?? "")}?task=${encodeURIComponent(one.path ?? "")}`)}>{one.path}</a></li>
+          {worker.running.slice(0, SHOWN).map((one) => (
+            <li key={`${one.runId} ${one.path}`}><a href={href(`/runs/${encodeURIComponent(one.runId)}?task=${encodeURIComponent(one.path)}`)}>{one.path}</a>{" "}
+              <span class="dim">of {shortId(one.runId)}{one.attempt > 1 && `, attempt ${one.attempt}`}{one.state !== "running" && `, ${one.state}`}</span></li>
           ))}
+          {worker.running.length > SHOWN && <li class="dim">and {worker.running.length - SHOWN} more</li>}
         </ul>
       )}
       {worker.state === "active" && (
         <p class="actions">
-          <Act label="Drain" disabled={!may("admin")} title="give it no more work" run={() =>
-            post(`/v1/workers/${encodeURIComponent(worker.name)}/drain`).then(() => (say("it gets no more work"), reload()), (error: unknown) => say(reasonOf(error), true))} />
+          <button type="button" disabled={!may("admin")} title="give it no more work" onClick={() => setSure(true)}>Drain…</button>
           <Command line={`aether worker drain ${quoted(worker.name)}`} />
         </p>
+      )}
+      {sure && (
+        <Dialog title={`Drain ${worker.name}?`} onClose={() => setSure(false)}>
+          <p>It gets no more work, and leaves once what it has is done. {worker.running.length > 0 && `It carries out ${worker.running.length} now.`}</p>
+          <p class="buttons">
+            <Act label="Drain it" danger run={() => post(`/v1/workers/${encodeURIComponent(worker.name)}/drain`).then(
+              () => (say("it gets no more work"), setSure(false), reload()), (error: unknown) => say(reasonOf(error), true))} />
+            <button type="button" onClick={() => setSure(false)}>Leave it</button>
+          </p>
+        </Dialog>
       )}
     </article>
   );
