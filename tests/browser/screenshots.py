@@ -90,9 +90,9 @@ def pages(runs: dict[str, str]) -> dict[str, str]:
         "schedules": "/schedules",
         "insights": "/insights",
         "workers": "/workers",
-        "start": "/start?name=release",
+        "start": "/start?workflow=release",
         "documents": "/documents",
-        "document": "/documents?name=release",
+        "document": "/documents/default/release?kind=Workflow",
         "tokens": "/tokens",
     }
 

@@ -58,7 +58,8 @@ def test_what_is_stored_or_scheduled_can_be_started(tmp_path: Path) -> None:
         told = flow(shown, "nightly").locator("time").get_attribute("title")
         assert told is not None
         assert "18:00:00 UTC" in told, "and in UTC"
-        flow(shown, "nightly").get_by_role("button", name="Start").click()
+        flow(shown, "nightly").get_by_role("link", name="start nightly…").click()
+        shown.page.get_by_role("button", name="Start", exact=True).click()
         shown.page.wait_for_url("**/runs/*")
         shown.sees("nightly", "h1")
         shown.press("g", "f")

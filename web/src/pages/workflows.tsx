@@ -1,7 +1,7 @@
 /** The workflows that are known, each with its newest runs as squares, and what begins one. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, may, post, reasonOf } from "../core/api";
+import { get, reasonOf } from "../core/api";
 import { newestFirst } from "../core/filter";
 import { useKeys } from "../core/keys";
 import { shortId } from "../core/model";
@@ -9,7 +9,7 @@ import { ask, go, href, query } from "../core/router";
 import { follow } from "../core/stream";
 import { agoOf, inZone, spanOf, utcOf } from "../core/time";
 import type { Change, NewestRun, RunRow, Workflow } from "../core/types";
-import { Act, Command, Empty, Fault, say } from "../parts/basics";
+import { Command, Empty, Fault } from "../parts/basics";
 import { FAULTY, SHAPES } from "../parts/phase";
 
 const NEWEST = 20; // squares of a workflow
@@ -195,14 +195,6 @@ function Squares({ runs, name }: { runs: NewestRun[]; name: string }) {
 
 /** Begin a run: of the stored workflow, as its schedule does, or once more as the newest run. */
 function Start({ flow }: { flow: Workflow }) {
-  const newest = flow.runs[0];
-  if (flow.documentVersion === null && flow.schedule !== null) {
-    const target = `/v1/schedules/${encodeURIComponent(flow.namespace)}/${encodeURIComponent(flow.name)}/trigger`;
-    return (
-      <span class="start"><Act label="Start" title="run it now, as its schedule does" disabled={!may("operator", flow.namespace)} run={() =>
-        post<{ runId: string }>(target).then((made) => go(`/runs/${encodeURIComponent(made.runId)}`), (error: unknown) => say(reasonOf(error), true))} /></span>
-    );
-  }
-  const asked: Record<string, string> = flow.documentVersion !== null ? { workflow: keyOf(flow) } : { run: newest?.runId ?? "" };
-  return <span class="start"><a class="button" href={href(`/start?${new URLSearchParams(asked)}`)} aria-label={`start ${flow.name}…`}>Start…</a></span>;
+  const asked = flow.documentVersion !== null ? { workflow: keyOf(flow) } : flow.schedule !== null ? { schedule: keyOf(flow) } : { run: flow.runs[0]?.runId ?? "" };
+  return <span class="start"><a class="button" href={href(`/start?${new URLSearchParams(asked as Record<string, string>)}`)} aria-label={`start ${flow.name}…`}>Start…</a></span>;
 }
