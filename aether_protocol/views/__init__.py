@@ -8,7 +8,7 @@ Modules by role:
 
     words           text, yaml_text, phases, phase_changes, workflow_states
     many runs       statistics, periods, spread
-    a run           report, summary, diff, retry, artifacts, case, forecast, spans
+    a run           report, summary, diff, retry, artifacts, case, critical, forecast, spans
     as it goes      event_feed, run_mirror, timeline
     without a run   preview, graph
     pages           html

@@ -43,5 +43,6 @@ async def run_view(
         "parameters": dict(overview.parameters),
         "owner": overview.owner,
         "waiting": to_builtins(overview.waiting),
+        "critical": list(step.critical),
         "tasks": [shown_task(one) for one in report["tasks"]],
     }

@@ -16,6 +16,8 @@ from aether_protocol.engine.artifacts import named_of
 from aether_protocol.engine.mailbox import suspended_paths
 from aether_protocol.engine.recovery import examine, state_at
 from aether_protocol.errors import AetherError, ConflictError, NotFoundError, UsageError
+from aether_protocol.expressions.json_copy import redacted
+from aether_protocol.expressions.values import Json
 from aether_protocol.plan.model import Kind
 from aether_protocol.ports.store import STATE_ACTION_LOG, Store
 from aether_protocol.scheduler.nodes import Container, DagNode, Node, TaskNode
@@ -31,11 +33,23 @@ class LogPlace(Struct, frozen=True):
     several: bool
 
 
+class AskedInput(Struct, frozen=True):
+    """An input that an answer may change: its type (DOC-9), the values that it may have, and the one that it has, without
+    secrets; `bound`: it has one."""
+
+    name: str
+    type: str
+    enum: list[Json] | None = None
+    bound: bool = False
+    value: Json = None
+
+
 class TaskQuestion(Struct, frozen=True):
-    """A suspended task: its path, and the declared types of its inputs by name."""
+    """A suspended task: its path, the declared types of its inputs by name, and those inputs."""
 
     path: str
     types: Mapping[str, str]
+    inputs: Sequence[AskedInput] = ()
 
 
 class KeptWorkspace(Struct, frozen=True):
@@ -115,7 +129,12 @@ def find_suspended(state: RunState, task: str) -> TaskQuestion:
     if node is None or path not in waiting:
         hint = f"suspended: {', '.join(waiting)}" if waiting else "no task of this run is suspended"
         raise ConflictError(f"{path} {_why_not(node)}", hint=hint)
-    return TaskQuestion(path, {binding.name: binding.type for binding in node.call.inputs})
+    held = redacted(node.inputs)
+    inputs = [
+        AskedInput(one.name, one.type, None if one.enum is None else list(one.enum), one.name in held, held.get(one.name))
+        for one in node.call.inputs
+    ]
+    return TaskQuestion(path, {one.name: one.type for one in inputs}, inputs)
 
 
 def _why_not(node: Node | None) -> str:

@@ -14,6 +14,7 @@ from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.scheduler.state import RunState
 from aether_protocol.service.runs.plans import documents_of
+from aether_protocol.views.critical import critical_path
 from aether_protocol.views.diff import TaskDurations, differences, document_difference, durations, parameter_differences
 from aether_protocol.views.phases import FINE_PHASES
 from aether_protocol.views.report import TaskReport, faults, make_excerpt, make_report
@@ -53,11 +54,13 @@ class RunOverview(Struct, frozen=True):
 
 
 class RunStep(Struct, frozen=True):
-    """A run as it was after a step, which was made at instant `at`."""
+    """A run as it was after a step, which was made at instant `at`. `critical`: of one that has ended the leaves that it had to
+    wait for, one after the other."""
 
     seq: int
     at: int
     report: Mapping[str, Json]
+    critical: Sequence[str] = ()
 
 
 class RunDifferences(Struct, frozen=True):
@@ -89,7 +92,7 @@ def take_excerpt(state: RunState, lines: int, reasons: int) -> Excerpt:
 
 def take_step(state: RunState) -> RunStep:
     """Take a run as it is in this state."""
-    return RunStep(state.seq, state.now, make_report(state).to_json())
+    return RunStep(state.seq, state.now, make_report(state).to_json(), critical_path(state))
 
 
 class Comparable(Struct, frozen=True):

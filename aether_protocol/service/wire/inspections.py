@@ -14,7 +14,7 @@ from aether_protocol.ports.artifacts import KeptArtifact
 from aether_protocol.ports.store import StoreInfo
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.service.runs.delete import Freed
-from aether_protocol.service.runs.inspect import KeptWorkspace, LogPlace, TaskQuestion
+from aether_protocol.service.runs.inspect import AskedInput, KeptWorkspace, LogPlace, TaskQuestion
 from aether_protocol.service.runs.overview import FailedTask, RunDifferences, RunOverview, RunStep, WaitingTask
 from aether_protocol.service.store_check import StoreFindings
 from aether_protocol.service.wire.feeds import LogBody, log_json, read_log
@@ -63,6 +63,7 @@ class StepBody(Struct):
     seq: int
     at: Instant
     report: AnyReport
+    critical: Annotated[list[str], Meta(description="Of a run that has ended, the leaves that it had to wait for.")] = []
 
 
 class RunViewBody(Struct, rename="camel"):
@@ -81,6 +82,7 @@ class RunViewBody(Struct, rename="camel"):
     hooks: list[HookBody]
     not_run: list[str]
     warnings: list[NoteBody]
+    critical: Annotated[list[str], Meta(description="Of a run that has ended, the leaves that it had to wait for.")] = []
 
 
 class DifferencesBody(Struct):
@@ -115,10 +117,11 @@ class PlaceBody(Struct):
 
 
 class QuestionBody(Struct):
-    """A suspended task, and the declared types of its inputs by name."""
+    """A suspended task, its inputs, and the declared types of these by name."""
 
     path: str
     types: dict[str, str]
+    inputs: list[AskedInput] = []
 
 
 class WorkspaceBody(Struct):
@@ -204,7 +207,7 @@ def shown_task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def step_json(step: RunStep) -> dict[str, Json]:
     """Write a step."""
-    return {"seq": step.seq, "at": rfc3339(step.at), "report": step.report}
+    return {"seq": step.seq, "at": rfc3339(step.at), "report": step.report, "critical": list(step.critical)}
 
 
 def differences_json(found: RunDifferences) -> dict[str, Json]:
@@ -253,7 +256,7 @@ def read_overview(body: OverviewBody) -> RunOverview:
 
 def read_step(body: StepBody) -> RunStep:
     """Give the step that a body was made of."""
-    return RunStep(body.seq, read_instant(body.at), body.report)
+    return RunStep(body.seq, read_instant(body.at), body.report, body.critical)
 
 
 def read_differences(body: DifferencesBody) -> RunDifferences:
@@ -269,7 +272,7 @@ def read_place(body: PlaceBody) -> LogPlace:
 
 def read_question(body: QuestionBody) -> TaskQuestion:
     """Give what a body was made of."""
-    return TaskQuestion(body.path, body.types)
+    return TaskQuestion(body.path, body.types, tuple(body.inputs))
 
 
 def read_workspace(body: WorkspaceBody) -> KeptWorkspace:

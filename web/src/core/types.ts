@@ -94,6 +94,7 @@ export interface RunView {
   tasks: TaskRun[];
   hooks: HookRun[];
   notRun: string[];
+  critical: string[];
   warnings: { path: string; message: string }[];
 }
 

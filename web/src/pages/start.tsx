@@ -191,11 +191,11 @@ function commandOf({ takes, run, schedule }: Source, given: Record<string, strin
   return `aether run ${what}${words.join("")} --detach --server ${quoted(urlOf("/").replace(/\/$/, ""))}`;
 }
 
-function Field({ parameter, text, wrong, onText, onLeave }: {
-  parameter: Declared; text: string; wrong: string; onText: (text: string) => void; onLeave: () => void;
+export function Field({ parameter, text, wrong, onText, onLeave, form = "field" }: {
+  form?: string; parameter: Declared; text: string; wrong: string; onText: (text: string) => void; onLeave: () => void;
 }) {
   const { name, type, description } = parameter;
-  const id = `field-${name}`;
+  const id = `${form}-${name}`;
   const without = parameter.required ? "required" : `default ${shown(parameter.computed ?? parameter.default)}`;
   const common = {
     id, "aria-invalid": wrong !== "", "aria-required": parameter.required, "aria-describedby": `${id}-type ${id}-about`, onBlur: onLeave,

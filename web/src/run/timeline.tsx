@@ -122,6 +122,7 @@ export function Timeline({ model, selected }: { model: RunModel; selected: strin
   const { x, folds } = useMemo(() => scaleOf(lines, until, WIDTH), [lines, until]);
   if (fault) return <Fault text={fault} />;
   if (lines.length === 0) return <Empty><p>Nothing began yet.</p></Empty>;
+  const critical = new Set(model.view.critical);
   const begin = Math.min(...lines.slice(0, 1).map((line) => line.pieces[0]!.from));
   return (
     <div class="column timeline">
@@ -135,14 +136,15 @@ export function Timeline({ model, selected }: { model: RunModel; selected: strin
           <span class="tick end">+{spanOf((until - begin) / 1000)}</span>
         </span>
       </div>
+      {critical.size > 0 && <p class="dim legend"><i class="critical-mark" aria-hidden="true" /> the critical path: what the run had to wait for, one task after the other</p>}
       <Virtual count={lines.length} height={ROW} label="timeline" role="list" row={(index) => {
         const line = lines[index]!;
         return (
-          <div key={line.path} role="listitem" class={`lane click ${line.path === selected ? "on" : ""}`} onClick={() => ask({ task: line.path })}>
-            <button type="button" class="plain c-name" style={{ paddingLeft: `${Math.min(line.depth, 8) * 10}px` }} title={line.path}>
+          <div key={line.path} role="listitem" class={`lane click ${line.path === selected ? "on" : ""} ${critical.has(line.path) ? "critical" : ""}`} onClick={() => ask({ task: line.path })}>
+            <button type="button" class="plain c-name" style={{ paddingLeft: `${Math.min(line.depth, 8) * 10}px` }} title={critical.has(line.path) ? `${line.path}: on the critical path` : line.path}>
               {line.path.slice(line.path.lastIndexOf(".") + 1)}</button>
             <span class="c-lane">
-              <svg viewBox={`0 0 ${WIDTH} 16`} preserveAspectRatio="none" aria-label={said(line)} role="img">
+              <svg viewBox={`0 0 ${WIDTH} 16`} preserveAspectRatio="none" aria-label={`${said(line)}${critical.has(line.path) ? "; on the critical path" : ""}`} role="img">
                 {folds.map(([from, to]) => <rect key={from} class="idle" x={x(from)} width={Math.max(x(to) - x(from), 1)} y={0} height={16} />)}
                 {line.pieces.map((piece, at) => {
                   const [left, right] = [x(piece.from), x(piece.to ?? until)];
