@@ -2,8 +2,8 @@
 several servers must notice each.
 
 Law: see faults.py. `rule` is SERVERS and the number of the rule of docs/protocol.md that is broken; whichever law is reported
-first counts. Those without `tests` are noticed by one of the first hundred seeds (shares 32, claims 12, results 8, what is
-asked 19, room 25); the others take a coincidence of faults that is seldom, or another guard stands before them.
+first counts. Those without `tests` are noticed by one of the first hundred seeds (shares 26, claims 7, results 2, slots 9, what
+is asked 12, room 50); the others take a coincidence of faults that is seldom, or another guard stands before them.
 """
 
 from __future__ import annotations
