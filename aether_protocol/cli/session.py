@@ -22,6 +22,7 @@ from aether_protocol.engine.api import RunEngine
 from aether_protocol.engine.logs import LogRecord
 from aether_protocol.errors import AetherError, UsageError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store.logs import NOTE
 from aether_protocol.scheduler.commands import LogEntry
 from aether_protocol.scheduler.facts import NodeEnded, TaskSuspended
 from aether_protocol.scheduler.nodes import Node
@@ -174,7 +175,9 @@ class Session:
                 self.attention.set()
 
     def _logged(self, record: LogRecord) -> None:
-        """A task wrote something."""
+        """A task wrote something. Notes of a run that is taken up come before its state: how far it is says more."""
+        if self.state is None and record.stream == NOTE:
+            return
         node = self.state.nodes[record.node] if self.state is not None else None
         self.view.log(node, record.stream, record.text)
 

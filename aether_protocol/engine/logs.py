@@ -19,8 +19,11 @@ from aether_protocol.errors import BusyError, PortError
 from aether_protocol.ports.broker import LogPart
 from aether_protocol.ports.clock import Clock, TimerHandle
 from aether_protocol.ports.store import LogLine, LogStore
+from aether_protocol.ports.store.logs import LOSS, NOTE
 from aether_protocol.ports.wire import bytes_of
-from aether_protocol.scheduler.nodes import HookNode, Node
+from aether_protocol.scheduler.nodes import HookNode, Node, TaskNode
+from aether_protocol.scheduler.outstanding import goes_on
+from aether_protocol.scheduler.transitions import RUNNING
 from aether_protocol.views.report import hook_name
 
 LINE: Final = 8_192  # characters; pieces that follow each other are put together up to here
@@ -33,8 +36,8 @@ _log = logging.getLogger("aether_protocol")
 
 
 class LogRecord(Struct):
-    """A piece of a task's log, masked. `path` of a hook's run is its name (`workflow:onExit`), `stream` is stdout or stderr,
-    `at` is in microseconds since the epoch."""
+    """A piece of a task's log, masked. `path` of a hook's run is its name (`workflow:onExit`), `stream` is stdout, stderr or
+    note, `at` is in microseconds since the epoch."""
 
     run_id: str
     node: int
@@ -89,6 +92,11 @@ class Logs:
             part.stored()
         elif record is not None and self._store is not None:
             self.keep(record, part, offset)
+
+    def mark_loss(self, run: ActiveRun, node: TaskNode) -> None:
+        """Tell what an attempt wrote that is lost from what it writes when it begins again (RT-158)."""
+        if node.phase is RUNNING and not goes_on(node):  # else it wrote nothing, or does what is left
+            self.take(run, node.id, node.attempt, NOTE, LOSS)
 
     def keep_in(self, store: LogStore) -> None:
         """Keep what comes from now on in this store."""
@@ -210,7 +218,7 @@ class Logs:
                 node=line.node,
                 path=line.path,
                 attempt=line.attempt,
-                stream="note",
+                stream=NOTE,
                 text=f"{count} characters were dropped\n",
                 at=line.at,
             )
@@ -222,7 +230,7 @@ class Logs:
     def _dropped(self, lines: Iterable[LogLine]) -> None:
         if not self.drops:
             return
-        count = sum(bytes_of(line.text) for line in lines if line.stream != "note")
+        count = sum(bytes_of(line.text) for line in lines if line.stream != NOTE)
         for observer in self.drops:
             try:
                 observer(count)

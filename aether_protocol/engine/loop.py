@@ -204,6 +204,7 @@ class RunLoop:
             self.put(waiting, Continued(NO_TIME, "driver"))
         for node in under_way(state):
             if node.id in gone:
+                self.logs.mark_loss(run, node)
                 self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", goes_on=goes_on(node)))
 
     async def recovered(self, settled: Sequence[asyncio.Future[None]]) -> None:

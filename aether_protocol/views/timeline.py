@@ -25,7 +25,8 @@ class PhaseStretch(Struct):
 
 
 class TimedAttempt(Struct):
-    """One dispatch of a task. `phase` and what follows: how it ended; `due`: when the next one begins."""
+    """One dispatch of a task. `phase` and what follows: how it ended; `due`: when the next one begins;
+    `repeats`: how often it was lost and began again, with `losses` of which it was blamed for in a row."""
 
     number: int
     dispatched_at: str
@@ -36,6 +37,7 @@ class TimedAttempt(Struct):
     message: str = ""
     due: str | None = None
     losses: int = 0
+    repeats: int = 0
 
 
 class TaskTimeline(Struct):
@@ -93,5 +95,6 @@ def _take(task: TaskTimeline, record: EventRecord) -> None:
         attempt.message = record["message"]
     elif attempt is not None and kind == "AttemptRepeated":
         attempt.losses = record["losses"]
+        attempt.repeats += 1
     if record.get("phase") is not None:
         task.enter(record["phase"], at, waits=kind == "RetryScheduled")

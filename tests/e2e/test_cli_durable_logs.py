@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aether_protocol.adapters.stores.sql.logs import KEEP_LOG_CHARACTERS
+from aether_protocol.cli.render.logs import LogPrinter
+from aether_protocol.ports.store import LogLine
+from aether_protocol.ports.store.logs import LOSS
 from tests.e2e.documents import task, workflow
 from tests.e2e.process import AETHER, aether, environment, read_until
 from tests.e2e.store_cli import Cli, make_cli
@@ -130,8 +134,56 @@ def test_who_follows_is_told_when_the_driver_dies(tmp_path: Path, command: str) 
     (tmp_path / "open").touch()
     assert aether("resume", "r1", AETHER_STORE=store).returncode == 0
     out, err = following.communicate(timeout=60)
-    assert (following.returncode, err) == (0, "")
+    lost = "main.a | the attempt was lost here\n" if command == "logs" else ""
+    assert (following.returncode, err) == (0, lost)
     assert out
+
+
+@pytest.mark.rule("RT-158")
+def test_a_lost_attempt_and_its_repetition_are_told_apart(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/runs.db"
+    path = workflow(tmp_path, script("a", f"echo one; until test -e {tmp_path}/open; do sleep 0.05; done; echo two"))
+    driver = subprocess.Popen(
+        [*AETHER, "run", str(path), "--run-id", "r1", "--quiet"], env=environment(AETHER_STORE=store), stdin=subprocess.DEVNULL
+    )
+    following = follow("logs", "r1", store) if wait_for_run(store) else None
+    assert following is not None
+    assert following.stdout is not None
+    read_until(following.stdout, "one")
+    driver.send_signal(signal.SIGKILL)
+    driver.wait(timeout=60)
+    (tmp_path / "open").touch()
+    assert aether("resume", "r1", AETHER_STORE=store).returncode == 0
+    following.communicate(timeout=60)
+    told = aether("logs", "r1", AETHER_STORE=store)
+    assert told.stdout.splitlines() == ["main.a | one", "main.a#1 again | one", "main.a#1 again | two"]
+    assert told.stderr == "main.a | the attempt was lost here\n"
+    pieces = [json.loads(line) for line in aether("logs", "r1", "-o", "json", AETHER_STORE=store).stdout.splitlines()]
+    notes = [number for number, piece in enumerate(pieces) if piece["stream"] == "note"]
+    assert len(notes) == 1
+    assert "".join(piece["text"] for piece in pieces[: notes[0]]) == "one\n"
+    shown = aether("show", "r1", "a", AETHER_STORE=store).stdout
+    assert "lost 1 time and begun again" in shown
+    assert shown.endswith("log:\n  | one\n  | two\n")
+
+
+def test_what_a_lost_attempt_did_not_end_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = LogPrinter(paths=False)
+    for attempt, stream, text in ((1, "stdout", "half"), (1, "note", LOSS), (1, "stdout", "whole\nha"), (1, "note", LOSS),
+                                  (1, "stdout", "again\n"), (2, "stdout", "last\n")):
+        printer.take(LogLine("r1", 1, "main.a", attempt, stream, text, 0))
+    printer.end()
+    lines = ["half", "#1 again | whole", "#1 again | ha", "#1 again 2 | again", "#2 | last"]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def wait_for_run(store: str) -> bool:
+    """Return once the run is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if aether("show", "r1", AETHER_STORE=store).returncode == 0:
+            return True
+    return False
 
 
 def test_logs_are_never_mixed_into_json(cli: Cli, tmp_path: Path) -> None:

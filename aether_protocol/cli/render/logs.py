@@ -14,15 +14,14 @@ import click
 
 from aether_protocol.cli.render.times import here
 from aether_protocol.ports.store import LogLine
+from aether_protocol.ports.store.logs import LOSS, NOTE
 from aether_protocol.views.text import printable
-
-NOTE = "note"  # the stream of what the store says itself
 
 
 class LogPrinter:
     """Prints pieces as lines on standard output: each with the task's path where `paths` says so, and with the number of the
-    attempt where it is not the first. With `times` it begins with the time at which its end was written. `only`: only lines in
-    which that is found."""
+    attempt where it is not the first, or was lost and began again (`#1 again`). With `times` it begins with the time at which
+    its end was written. `only`: only lines in which that is found."""
 
     def __init__(self, *, paths: bool, times: bool = False, only: re.Pattern[str] | None = None) -> None:
         self.paths = paths
@@ -31,6 +30,7 @@ class LogPrinter:
         self.kept: deque[tuple[str, bool]] | None = None
         self.at = 0  # of the last piece
         self.partial: dict[tuple[str, int, str], list[str]] = {}  # of lines that have not ended
+        self.losses: dict[tuple[str, int], int] = {}  # by path and attempt: how often it was lost
 
     def keep(self, count: int) -> None:
         """Print only the last lines, at the end."""
@@ -39,8 +39,13 @@ class LogPrinter:
     def take(self, piece: LogLine) -> None:
         key = (piece.path, piece.attempt, piece.stream)
         self.at = piece.at
-        if piece.attempt > 1:
+        is_loss = piece.stream == NOTE and piece.text == LOSS
+        if piece.attempt > 1 or is_loss:
             self._end_attempts(piece)
+        if is_loss:
+            self._print(key, piece.text.rstrip("\n"))
+            self.losses[piece.path, piece.attempt] = self.losses.get((piece.path, piece.attempt), 0) + 1
+            return
         if "\n" not in piece.text:
             self.partial.setdefault(key, []).append(piece.text)
             return
@@ -51,8 +56,9 @@ class LogPrinter:
             self._print(key, line)
 
     def _end_attempts(self, piece: LogLine) -> None:
-        """Nothing more comes of the attempts before this one."""
-        for key in [key for key in self.partial if key[0] == piece.path and key[1] < piece.attempt]:
+        """Nothing more comes of the attempts before this one, nor of it where this says that it was lost."""
+        last = piece.attempt - (piece.stream != NOTE or piece.text != LOSS)
+        for key in [key for key in self.partial if key[0] == piece.path and key[1] <= last]:
             self._print(key, "".join(self.partial.pop(key)))
 
     def end(self) -> None:
@@ -68,8 +74,9 @@ class LogPrinter:
         if self.only is not None and stream != NOTE and not self.only.search(line):
             return
         marks = [printable(path)] if self.paths else []
-        if attempt > 1:
-            marks.append(f"#{attempt}")
+        again = self.losses.get((path, attempt), 0)
+        if attempt > 1 or again:
+            marks.append(f"#{attempt}{' again' if again else ''}{f' {again}' if again > 1 else ''}")
         text = f"{''.join(marks)} | {printable(line)}" if marks else printable(line)
         if self.times:
             text = f"{here(self.at, timespec='milliseconds')}  {text}"

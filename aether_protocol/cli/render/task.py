@@ -13,7 +13,7 @@ from aether_protocol.cli.render.times import away, here
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine
 from aether_protocol.views.phases import PHASE_COLORS
-from aether_protocol.views.text import as_value, duration, one_line, printable
+from aether_protocol.views.text import as_value, counted, duration, one_line, printable
 from aether_protocol.views.timeline import TimedAttempt
 
 TAIL_LINES = 15
@@ -69,8 +69,8 @@ def _attempt(attempt: TimedAttempt, now: int, *, said: str) -> None:
         parts.append(duration((_us(attempt.ended_at) - _us(attempt.started_at)) / 1e6))
     if attempt.code is not None:
         parts.append(f"code {attempt.code}")
-    if attempt.losses:
-        parts.append(f"begun again {attempt.losses} times")
+    if attempt.repeats:
+        parts.append(f"lost {counted(attempt.repeats, 'time')} and begun again")
     if attempt.due is not None and _us(attempt.due) > now:
         parts.append(f"again {away(_us(attempt.due), now)}")
     if attempt.message and attempt.message != said:

@@ -107,6 +107,7 @@ class Reports:
         run = delivery.run
         node = run.state.nodes[delivery.node]
         if isinstance(node, TaskNode):
+            self._logs.mark_loss(run, node)
             event = AttemptLost(NO_TIME, node.id, delivery.ref.attempt, "broker", blamed, goes_on(node))
             if not blamed:
                 self._put(run, event, None)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from aether_protocol.errors import AetherError
+from aether_protocol.ports.store.logs import NOTE
 from aether_protocol.service.runs.plans import picture_of_run
 from aether_protocol.views.html.run_page import PageOfRun
 from aether_protocol.views.html.task_list import LogOnPage, choose
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 LOG_LINES: Final = 200  # of each task
 LOG_BYTES: Final = 32_768  # of each task
-NOTE: Final = "note"  # the stream of what the store says itself
 
 
 async def gather_page(client: Client, run: str, made_at: str, *, log_lines: int = LOG_LINES) -> PageOfRun:

@@ -137,7 +137,7 @@ def instant(at: str | None) -> str:
 def _attempt(attempt: TimedAttempt) -> tuple[str, ...]:
     phase = attempt.phase or ("Running" if attempt.started_at else "Ready")
     code = f" (code {attempt.code})" if attempt.code is not None else ""
-    lost = f"; begun again {counted(attempt.losses, 'time')} since it was lost" if attempt.losses else ""
+    lost = f"; lost {counted(attempt.repeats, 'time')} and begun again" if attempt.repeats else ""
     took = _between(attempt.started_at, attempt.ended_at) if attempt.started_at and attempt.ended_at else ""
     shown = f'<span class="{phase}">{PHASE_MARKS.get(phase, "?")} {text_of(phase)}</span>{text_of(code + lost)}'
     began = text_of(instant(attempt.started_at or attempt.dispatched_at))

@@ -16,6 +16,7 @@ from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.stored import ask
 from aether_protocol.errors import AetherError, NotFoundError
 from aether_protocol.expressions.values import Json
+from aether_protocol.ports.store.logs import LOSS
 from aether_protocol.scheduler.timing import rfc3339
 from aether_protocol.views.text import counted
 from aether_protocol.views.timeline import TaskTimeline, timelines
@@ -69,8 +70,13 @@ async def _gather(client: Client, run: str, task: str) -> _Seen:
         found["waits"] = next(iter(reasons), _why(found))
     records = [record async for record in client.runs.events(row.run_id)]
     lines = [] if place.several else [line async for line in client.runs.logs(row.run_id, place.path, tail=TAIL)]
-    last = lines[-1].attempt if lines else 0
-    return _Seen(found, timelines(records).get(place.path), [line for line in lines if line.attempt == last])
+    return _Seen(found, timelines(records).get(place.path), _since_last_begin(lines))
+
+
+def _since_last_begin(lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    """What the last attempt wrote, and where it was lost what it wrote since."""
+    begins = [n for n, line in enumerate(lines) if line.text == LOSS or (n and lines[n - 1].attempt != line.attempt)]
+    return lines[begins[-1] :] if begins else lines
 
 
 def _find(report: Mapping[str, Json], path: str) -> dict[str, Json]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from aether_protocol.fleet.state import FleetState
 from aether_protocol.ports.store import LogLine
+from aether_protocol.ports.store.logs import LOSS, NOTE
 from aether_protocol.ports.wire import AttemptRef, TaskAssignment
 from aether_protocol.ports.worker import Receipt
 from aether_protocol.testing.clock import ManualClock
@@ -161,7 +162,7 @@ class FleetLaws:
         written: dict[int, deque[int]] = {}
         text: dict[tuple[str, int, str], str] = {}
         for line in lines:
-            self.demand(line.stream != "note", LOGGED, f"{run_id}: {line.text}")
+            self.demand(line.stream != NOTE or line.text == LOSS, LOGGED, f"{run_id}: {line.text}")
             key = line.path, line.attempt, line.stream
             text[key] = text.get(key, "") + line.text
         for key, whole in text.items():
