@@ -21,7 +21,6 @@ from aether_protocol.server.relay.whole_fleet import WaitingFound
 from aether_protocol.server.worker_calls import fleet_of
 from aether_protocol.service.client import Client
 from aether_protocol.service.documents.texts import DocumentText, RecordedPlan, StoredWorkflow
-from aether_protocol.service.runs.listing import are_driven
 from aether_protocol.service.runs.overview import WaitingTask
 from aether_protocol.service.wire.inspections import ReadRunBody
 from aether_protocol.service.wire.reports import ReportBody, TaskPage
@@ -123,13 +122,10 @@ class RunController(Controller):
             asleep=asleep,
             digest=digest,
         )
-        rows = await client.runs.list(replace(wanted.query(limit + 1, page), newest_of_each=newest_of_each))
+        query = replace(wanted.query(limit + 1, page), newest_of_each=newest_of_each)
+        rows = await client.runs.list(query, driven=drivers)
         following = cursor(rows[limit - 1]) if len(rows) > limit else None
-        shown = [row_json(row) for row in rows[:limit]]
-        if drivers:
-            driven = await are_driven(client.runs, rows[:limit])
-            shown = [{**one, "driven": driven.get(row.run_id)} for one, row in zip(shown, rows, strict=False)]
-        return {"runs": shown, "next": following}
+        return {"runs": [row_json(row) for row in rows[:limit]], "next": following}
 
     @get(
         "/{run:str}",

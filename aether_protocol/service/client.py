@@ -51,8 +51,14 @@ class RunReader(Protocol):
         """Give the row of a run. Raises UsageError for an unknown or ambiguous one."""
         ...
 
-    async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
-        """Give the rows that `query` asks for, newest first; of all runs without one."""
+    async def list(self, query: RunQuery | None = None, *, driven: bool = False) -> Sequence[RunSummary]:
+        """Give the rows that `query` asks for, newest first; of all runs without one.
+
+        Args:
+            query: which runs.
+            driven: say of each that is open whether a process drives it (`RunSummary.driven`); of one that was set aside none
+                does.
+        """
         ...
 
     async def report(self, run: str, *, at: int | None = None) -> Report:

@@ -70,6 +70,7 @@ def row_json(row: RunSummary) -> dict[str, Json]:
         "asleep": row.wake_at is not None,
         "wakeAt": wake_instant(row.wake_at),
         "traceId": row.trace_id,
+        "driven": row.driven,
     }
 
 

@@ -30,8 +30,9 @@ class RunSummary(Struct):
     trace that the run is in.
 
     `closed`: the run has ended and its hooks too. A store fills in when it reads: `tier`, how the run is kept; `broken`, why it
-    was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). Appends change
-    phase, message, started_at, ended_at, closed, seq and the counts; everything else is said once, by `create`.
+    was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). `driven` is no
+    store's: a client says where it is asked whether a process drives an open run. Appends change phase, message, started_at,
+    ended_at, closed, seq and the counts; everything else is said once, by `create`.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class RunSummary(Struct):
     wake_at: int | None = None
     document_version: int | None = None
     trace_id: str | None = None
+    driven: bool | None = None
 
 
 class RunKey(Struct, frozen=True):

@@ -33,8 +33,14 @@ class LocalRuns:
     async def get(self, run: str) -> RunSummary:
         return await self._context.row(run)
 
-    async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
-        return await self._context.store.runs.rows(query or RunQuery())
+    async def list(self, query: RunQuery | None = None, *, driven: bool = False) -> Sequence[RunSummary]:
+        rows = await self._context.store.runs.rows(query or RunQuery())
+        if not driven:
+            return rows
+        return [row if row.closed else replace(row, driven=await self._is_driven(row)) for row in rows]
+
+    async def _is_driven(self, row: RunSummary) -> bool:
+        return row.broken is None and await self._driver(row) is not None
 
     async def report(self, run: str, *, at: int | None = None) -> Report:
         from aether_protocol.views.report import make_report
@@ -122,7 +128,9 @@ class LocalRuns:
         return Feed(log_batches(self._context, run, wanted))
 
     async def driver(self, run: str) -> str | None:
-        row = await self._context.row(run)
+        return await self._driver(await self._context.row(run))
+
+    async def _driver(self, row: RunSummary) -> str | None:
         engine = self._context.engine
         if engine is not None and not row.closed and self._context.driven(row.run_id) is not None:
             return engine.owner  # also of a store that knows no leases

@@ -31,11 +31,11 @@ class RemoteRuns:
     async def get(self, run: str) -> RunSummary:
         return read_row(await self._calls.get(path_of("runs", run), RunBody))
 
-    async def list(self, query: RunQuery | None = None) -> Sequence[RunSummary]:
+    async def list(self, query: RunQuery | None = None, *, driven: bool = False) -> Sequence[RunSummary]:
         wanted = query or RunQuery()
         if wanted.limit is not None and wanted.limit < 1:
             return []
-        parameters = query_parameters(wanted)
+        parameters = [*query_parameters(wanted), *([("drivers", "true")] if driven else [])]
         page = None if wanted.before is None else f"{wanted.before[0]}:{wanted.before[1]}"
         found: list[RunSummary] = []
         while True:

@@ -50,29 +50,18 @@ async def list_runs(
         broken: only those that were set aside since they broke their engine.
     """
     if not undriven and not broken:
-        return [await _listed(runs, row) for row in await runs.list(query)]
+        return [ListedRun(row, row.driven) for row in await runs.list(query, driven=True)]
     found: list[ListedRun] = []
     while query.limit is None or len(found) < query.limit:
-        page = await runs.list(replace(query, closed=False, limit=_PAGE))
+        page = await runs.list(replace(query, closed=False, limit=_PAGE), driven=True)
         for row in page:
-            one = await _listed(runs, row)
+            one = ListedRun(row, row.driven)
             if (broken and row.broken is not None) or (undriven and one.is_left(now)):
                 found.append(one)
         if len(page) < _PAGE:
             break
         query = replace(query, before=(page[-1].created_at, page[-1].run_id))
     return found[: query.limit]
-
-
-async def are_driven(runs: RunReader, rows: Sequence[RunSummary]) -> dict[str, bool]:
-    """Say of each of these runs that is open whether a process drives it, by id."""
-    return {row.run_id: bool((await _listed(runs, row)).driven) for row in rows if not row.closed}
-
-
-async def _listed(runs: RunReader, row: RunSummary) -> ListedRun:
-    if row.closed:
-        return ListedRun(row, None)
-    return ListedRun(row, row.broken is None and await runs.driver(row.run_id) is not None)
 
 
 async def short_ids(runs: RunReader, ids: Sequence[str]) -> dict[str, str]:

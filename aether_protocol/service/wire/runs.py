@@ -112,6 +112,7 @@ def read_row(body: RunBody) -> RunSummary:
         broken=body.broken,
         document_version=body.document_version,
         trace_id=body.trace_id,
+        driven=body.driven,
         wake_at=(NEVER if body.wake_at is None else read_instant(body.wake_at)) if body.asleep else None,
     )
 

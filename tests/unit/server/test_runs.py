@@ -120,6 +120,9 @@ def test_lists_are_filtered_and_paged() -> None:
         assert ids(closed="false", prefix="r2") == ["r2"]
         assert ids(since="2999-01-01T00:00:00Z") == []
         assert ids(until="2999-01-01T00:00:00Z", namespace="default", limit=1) == ["r5"]
+        asked = client.get("/v1/runs", params={"drivers": "true"}).json()["runs"]
+        assert [row["driven"] for row in asked] == [None, True] * 3, "asked for, and of open runs"
+        assert {row["driven"] for row in client.get("/v1/runs").json()["runs"]} == {None}
         seen, page = [], None
         while True:
             params = {"limit": 4} | ({} if page is None else {"page": page})
