@@ -94,7 +94,7 @@ class Logs:
             self.keep(record, part, offset)
 
     def mark_loss(self, run: ActiveRun, node: TaskNode) -> None:
-        """Tell what an attempt wrote that is lost from what it writes when it begins again (RT-158)."""
+        """Tell what an attempt wrote that is lost from what it writes when it begins again (RT-159)."""
         if node.phase is RUNNING and not goes_on(node):  # else it wrote nothing, or does what is left
             self.take(run, node.id, node.attempt, NOTE, LOSS)
 

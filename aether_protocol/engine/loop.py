@@ -202,10 +202,9 @@ class RunLoop:
             self.put(run, TimerFired(NO_TIME, timer.node, timer.kind, timer.due, "timer"))
         for waiting in self._commands.carry_out([(run, [LogEntry(state.seq, state.now, "recovery", [], commands)])]):
             self.put(waiting, Continued(NO_TIME, "driver"))
-        for node in under_way(state):
-            if node.id in gone:
-                self.logs.mark_loss(run, node)
-                self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", goes_on=goes_on(node)))
+        for node in [one for one in under_way(state) if one.id in gone]:
+            self.logs.mark_loss(run, node)
+            self.put(run, AttemptLost(NO_TIME, node.id, node.attempt, "recovery", goes_on=goes_on(node)))
 
     async def recovered(self, settled: Sequence[asyncio.Future[None]]) -> None:
         """Return once all of these recoveries are through, or the loop is no more."""

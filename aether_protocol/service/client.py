@@ -52,13 +52,7 @@ class RunReader(Protocol):
         ...
 
     async def list(self, query: RunQuery | None = None, *, driven: bool = False) -> Sequence[RunSummary]:
-        """Give the rows that `query` asks for, newest first; of all runs without one.
-
-        Args:
-            query: which runs.
-            driven: say of each that is open whether a process drives it (`RunSummary.driven`); of one that was set aside none
-                does.
-        """
+        """Give the rows that `query` asks for, newest first; of all runs without one. `driven`: see `RunSummary.driven`."""
         ...
 
     async def report(self, run: str, *, at: int | None = None) -> Report:

@@ -89,7 +89,7 @@ def _take(task: TaskTimeline, record: EventRecord) -> None:
     elif attempt is not None and kind == "RetryScheduled":
         attempt.ended_at, attempt.phase, attempt.code = at, record["after"], record["code"]
         attempt.message, attempt.due = record["message"], record["due"]
-    elif attempt is not None and kind == "NodeEnded":
+    elif attempt is not None and kind == "NodeEnded" and attempt.ended_at is None:  # else it ends while it waits for another
         attempt.ended_at, attempt.phase, attempt.code, attempt.message = at, record["phase"], record["code"], record["message"]
     elif attempt is not None and kind == "TaskSuspended":
         attempt.message = record["message"]

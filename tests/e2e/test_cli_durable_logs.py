@@ -139,7 +139,7 @@ def test_who_follows_is_told_when_the_driver_dies(tmp_path: Path, command: str) 
     assert out
 
 
-@pytest.mark.rule("RT-158")
+@pytest.mark.rule("RT-159")
 def test_a_lost_attempt_and_its_repetition_are_told_apart(tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path}/runs.db"
     path = workflow(tmp_path, script("a", f"echo one; until test -e {tmp_path}/open; do sleep 0.05; done; echo two"))

@@ -81,6 +81,14 @@ def test_one_task_is_shown_with_its_attempts_and_the_end_of_its_log(cli: Cli, tm
     assert cli("show", "r1", "flaky", "--timeline").code == 2
 
 
+def test_an_attempt_ended_as_it_did_also_where_its_task_is_cancelled_while_it_waits(cli: Cli, tmp_path: Path) -> None:
+    retry = ", retry: {limit: 1, expression: 'true', backoff: {duration: 1h}}"
+    path = workflow(tmp_path, task("flaky", "fail", more=retry), spec="  timeout: 1s\n")
+    assert cli("run", path, "--quiet", "--run-id", "r1").code == 5
+    [attempt] = cli("show", "r1", "flaky", "-o", "json").json["attempts"]
+    assert (attempt["phase"], attempt["message"]) == ("Failed", "failed as asked")
+
+
 def test_a_timeline_has_a_line_for_each_task_and_fits(cli: Cli, tmp_path: Path) -> None:
     retry = ", retry: {limit: 1, expression: 'true', backoff: {duration: 300ms}}"
     path = workflow(

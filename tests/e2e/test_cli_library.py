@@ -222,6 +222,11 @@ def test_a_stored_workflow_is_run_by_its_name(cli: Cli, folder: Path) -> None:
     assert "no Workflow 'words'" in cli("run", "--name", "words").err
     assert "'flow' has no version 9" in cli("run", "--name", "flow@9").err
     assert "give FILE, or --name NAME" in cli("run").err
+    for name in ("flow", "default/flow"):
+        assert cli("run", "--name", name, "-n", "default", "--dry-run").code == 0
+    assert "no Workflow 'flow' in namespace 'team-a'" in cli("run", "--name", "flow", "-n", "team-a").err
+    assert "not in the namespace team-a" in cli("run", "--name", "default/flow", "-n", "team-a").err
+    assert "-n is for a stored workflow" in cli("run", "flows/flow.yaml", "-n", "team-a").err
     assert cli("template", "rm", "words", "--force").code == 0
     said = cli("run", "--name", "flow")
     assert said.code == 3

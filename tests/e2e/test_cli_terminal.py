@@ -1,7 +1,8 @@
-"""What a person sees on a terminal of 80 and of 200 columns: no line is longer, and nothing that matters is missing."""
+"""What a person sees on a terminal of 40, 80 and 200 columns: no line is longer, and nothing that matters is missing."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -27,8 +28,17 @@ def lines(folder: Path, *arguments: str, columns: int, **env: str) -> list[str]:
     return terminal.shown.replace("\r\n", "\n").splitlines()
 
 
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("line", [
+    "ls", "show bad", "show bad a", "show bad --timeline", "show waits", "stats", "stats bad", "graph good.yaml", "graph bad",
+    "graph waits -o ascii",
+])  # fmt: skip
+def test_no_line_of_what_runs_are_is_longer_than_the_terminal(folder: Path, line: str, columns: int) -> None:
+    assert max(map(len, lines(folder, *line.split(), columns=columns))) <= columns
+
+
 @pytest.mark.parametrize("columns", [80, 200])
-@pytest.mark.parametrize("line", ["ls", "cron ls", "cron history nightly", "template ls", "show bad", "cron show nightly"])
+@pytest.mark.parametrize("line", ["cron ls", "cron history nightly", "template ls", "cron show nightly"])
 def test_no_line_is_longer_than_the_terminal(folder: Path, line: str, columns: int) -> None:
     assert max(map(len, lines(folder, *line.split(), columns=columns))) <= columns
 
@@ -68,3 +78,55 @@ def test_a_dumb_terminal_gets_lines(folder: Path) -> None:
     shown = lines(folder, "run", "good.yaml", columns=80, TERM="dumb")
     assert any("main.a  Succeeded in" in line for line in shown)
     assert "\x1b" not in "".join(shown)
+
+
+LIVE = """
+apiVersion: aether/v1
+kind: Workflow
+metadata: { name: live }
+spec:
+  entrypoint: main
+  templates:
+    - dag:
+        name: main
+        tasks:
+          - { name: bad, continueOn: { failed: true }, executor: { type: fail } }
+          - { name: check, template: all }
+          - { name: publish, dependencies: [check], executor: { type: noop } }
+    - loop:
+        name: all
+        items: [linux, windows]
+        concurrency: 2
+        body: one
+        arguments: { parameters: [{ name: os, value: "{{iterator.item}}" }] }
+    - task:
+        name: one
+        inputs: { parameters: [{ name: os }] }
+        executor: { type: script, config: { runtime: sh, source: until test -e go; do sleep 0.05; done, workingDir: document } }
+"""
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_live_view_says_what_matters_at_every_width(tmp_path: Path, columns: int, color: bool) -> None:
+    (tmp_path / "live.yaml").write_text(LIVE, "utf-8")
+    env = {"COLUMNS": str(columns), "LINES": "24"} | ({} if color else {"NO_COLOR": "1"})
+    terminal = Terminal("run", "live.yaml", "--run-id", "r1", "--store", "sqlite:runs.db", cwd=tmp_path, **env)
+    terminal.wait_for("windows")
+    terminal.wait_for("✗ 1")
+    frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.shown).replace("\r", "\n").splitlines()
+    assert any(("0/4  ✗ 1" if columns < 60 else "0/4 done  ✗ 1 Failed") in line for line in frames)
+    assert max(map(len, frames)) <= columns
+    for text in ("check[1] windows", "· publish", "check  0", "━━"):
+        assert any(text in line for line in frames), text
+    assert any("━" in line and "╌" in line for line in frames), "what is to be done has another shape, too"
+    assert ("\x1b[32m" in terminal.shown) == color
+    watched = Terminal("watch", "--store", "sqlite:runs.db", cwd=tmp_path, **env)
+    watched.wait_for("windows")
+    watched.press("\x03")
+    watched.end()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", watched.shown).splitlines()
+    assert any(" 0/4  ✗ 1" in line for line in shown), "what failed did not succeed"
+    assert max(map(len, shown)) <= columns
+    (tmp_path / "go").touch()
+    assert terminal.end() == 0

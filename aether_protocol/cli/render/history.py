@@ -15,6 +15,7 @@ from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import is_said_by, show_report
 from aether_protocol.cli.render.runs import sleep_text
 from aether_protocol.cli.render.times import here
+from aether_protocol.cli.render.wrapping import say
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.service.process_identity import called
@@ -42,23 +43,23 @@ def show_run(
     """The run's head and its report; of the tasks `elsewhere` what went wrong follows, by `show_reasons`."""
     click.secho(row.run_id, bold=True)
     for name, text in _head(row, owner, report.get("configuration")):
-        click.echo(f"  {name + ':' if name else '':<12} {text}")
+        say(f"{name + ':' if name else '':<12} {text}", "  ", further=13)
     if parameters:
         click.echo("parameters:")
         for key, value in parameters.items():
-            click.echo(f"  {printable(key)}: {as_value(value)}")
+            say(f"{printable(key)}: {as_value(value)}", "  ")
     show_report(report, elsewhere)
     if not row.closed:
         for task in report["tasks"]:
             if task["phase"] == "Suspended" and task["templateType"] == "task":
                 command = f"aether resume {row.run_id} {shlex.quote(printable(task['path']))} -p NAME=VALUE"
-                click.echo(f"{printable(task['path'])} waits for an answer: {command}")
+                say(f"{printable(task['path'])} waits for an answer: {command}")
 
 
 def show_waiting(waiting: Sequence[WaitingTask], *, of_store: bool) -> None:
     """Why attempts wait for a worker, a line for each. `of_store`: as far as the store knows it, and not their server."""
     for one in waiting[:WAITING_LINES]:
-        click.echo(printable(f"{one.path} waits for a worker: {one.reason}"))
+        say(printable(f"{one.path} waits for a worker: {one.reason}"))
     if len(waiting) > WAITING_LINES:
         click.echo(f"({counted(len(waiting) - WAITING_LINES, 'more task')} wait)")
     if waiting and of_store:
@@ -69,9 +70,9 @@ def show_reasons(reasons: Sequence[tuple[Mapping[str, Json], Sequence[LogLine]]]
     """Why it did not succeed: the tasks that went wrong, each with its message, unless the run `said` that, and the end of its
     log; `more` of them are not shown."""
     for task, lines in reasons:
-        click.secho(f"why: {printable(task['path'])} {task['phase']}", fg=PHASE_COLORS[task["phase"]], bold=True)
+        say(f"why: {printable(task['path'])} {task['phase']}", color=PHASE_COLORS[task["phase"]], bold=True)
         if task["message"] and not is_said_by(task["message"], said):
-            click.echo(f"  {one_line(task['message'], 500)}")
+            say(one_line(task["message"], 500), "  ", further=0)
         for line in tail_lines(lines, TAIL_LINES):
             click.echo(f"  | {printable(line)}")
     if more:

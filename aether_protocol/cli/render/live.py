@@ -203,8 +203,7 @@ class LiveView(QuietView):
             if phase == "Running" and is_leaf(node) and (usual := self.forecast.task_text(node.path)):
                 line.append(f" {usual}", style="dim")
         if isinstance(node, Container | MirrorScope):
-            ended = len([child for child in node.children if child >= 0]) - node.live if len(node.children) < 10_000 else -1
-            line.append(f"  {ended}/{node.total}" if ended >= 0 else f"  of {node.total}", style="dim")
+            line.append(f"  {self._succeeded(node)}{node.total}", style="dim")
         waits = isinstance(node, TaskNode | MirrorTask) and node.backoff_due != NEVER and node.ended_at is None
         if isinstance(node, TaskNode | MirrorTask) and waits:
             wait = duration(max(0, node.backoff_due - now) / 1e6)
@@ -216,6 +215,13 @@ class LiveView(QuietView):
         if node.message and phase != "Succeeded":
             line.append(f"  {one_line(node.message)}", style="dim")
         return line
+
+    def _succeeded(self, node: Container | MirrorScope) -> str:
+        """`3/` of a dag or loop: how many of what is in it Succeeded or were Skipped; `of ` where there is too much of it."""
+        if self.state is None or len(node.children) >= 10_000:
+            return "of "
+        nodes = self.state.nodes
+        return f"{sum(child >= 0 and str(nodes[child].phase) in FINE_PHASES for child in node.children)}/"
 
     def _bar(self, state: SeenRun) -> Text:
         """How much has ended, and of that how much Succeeded; what is to do has another shape, not only another colour."""

@@ -5,7 +5,7 @@ Law: what is drawn costs what fits on the terminal; a run is looked into only wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,6 +13,7 @@ import click
 from aether_protocol.cli.instants import now_us
 from aether_protocol.cli.render.live import EMPTY, FULL
 from aether_protocol.cli.render.marks import mark
+from aether_protocol.cli.render.report import is_bad
 from aether_protocol.cli.render.runs import COLORS, phase_of
 from aether_protocol.cli.terminal.color import colored
 from aether_protocol.expressions.values import Json
@@ -51,11 +52,14 @@ class OpenRuns:
             if left < 1:
                 lines.append(f"and {counted(len(listed) - number, 'more run')}, or more")
                 break
-            lines.append(await self._line(one, short.get(one.row.run_id, one.row.run_id), columns))
-            lines += (await self._tasks(one, columns))[: max(left - (len(listed) - number), 0)]
+            tasks = await self._tasks(one)
+            lines.append(await self._line(one, short.get(one.row.run_id, one.row.run_id), columns, tasks))
+            shown = [_task(task, columns) for task in _under_way(tasks)]
+            lines += shown[: max(left - (len(listed) - number), 0)]
         return "\n".join(lines)
 
-    async def _line(self, one: ListedRun, name: str, columns: int) -> str:
+    async def _line(self, one: ListedRun, name: str, columns: int, tasks: Sequence[Mapping[str, Json]]) -> str:
+        """How far a run is: how many of its tasks succeeded, as far as these say, and how many did not."""
         row, phase = one.row, phase_of(one)
         elapsed = (now_us() - row.created_at) / SECOND
         forecast = self._forecasts.get(row.run_id)
@@ -64,20 +68,28 @@ class OpenRuns:
             await learn_from_earlier(self._client.runs, row, forecast)
         width = 10 if columns >= 60 else 5
         full = width * row.leaves_ended // max(row.leaves_known, 1)
-        parts = [f"{FULL * full}{EMPTY * (width - full)} {row.leaves_ended}/{row.leaves_known}", duration(elapsed)]
+        bad = sum(is_bad(task) for task in tasks)
+        parts = [f"{FULL * full}{EMPTY * (width - full)} {row.leaves_ended - bad}/{row.leaves_known}"]
+        parts += [f"{mark('Failed')} {bad}"] if bad else []
+        parts.append(duration(elapsed))
         parts += [forecast.run_text(elapsed)] if columns >= 60 else []
         head = f"{mark(phase, '!')} {phase}" if columns >= 60 else mark(phase, "!")
         text = cut("  ".join([name, one_line(row.workflow, 40 if columns >= 60 else 12), head, *filter(None, parts)]), columns)
         return text.replace(head, click.style(head, fg=COLORS[phase]), 1) if colored() else text
 
-    async def _tasks(self, one: ListedRun, columns: int) -> list[str]:
-        """What is being done in it."""
+    async def _tasks(self, one: ListedRun) -> Sequence[Mapping[str, Json]]:
+        """The task runs of a run that is not large."""
         if one.row.leaves_known > MOST_TASKS:
-            return []
-        report = (await self._client.inspect.overview(one.row.run_id, lines=MOST_TASKS, reasons=0)).report
-        tasks = [task for task in report["tasks"] if task["templateType"] == "task" and task["phase"] in NOW]
-        tasks.sort(key=lambda task: NOW.index(task["phase"]))
-        return [_task(task, columns) for task in tasks[:LINES]]
+            return ()
+        tasks: list[Mapping[str, Json]] = []
+        tasks += (await self._client.inspect.overview(one.row.run_id, lines=MOST_TASKS, reasons=0)).report["tasks"]
+        return tasks
+
+
+def _under_way(tasks: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
+    """What is being done: the first of it."""
+    found = [task for task in tasks if task["templateType"] == "task" and task["phase"] in NOW]
+    return sorted(found, key=lambda task: NOW.index(task["phase"]))[:LINES]
 
 
 def _task(task: Mapping[str, Json], columns: int) -> str:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.marks import mark
-from aether_protocol.cli.terminal.streams import terminal_columns
+from aether_protocol.cli.render.wrapping import say, wrapped
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report
-from aether_protocol.views.text import as_value, cells, counted, duration, one_line
+from aether_protocol.views.text import as_value, counted, duration, one_line
 
 if TYPE_CHECKING:
     from aether_protocol.service.runs.overview import WaitingTask
@@ -43,11 +42,13 @@ def show_report(report: Mapping[str, Json], elsewhere: Collection[str] = ()) -> 
     """On standard output: how it ended, the tasks, the outputs. What went wrong is said once: of the tasks `elsewhere` there,
     of one whose message is the run's with that, of others in their lines."""
     phase = report["phase"]
-    click.secho(f"{mark(phase)} {phase}", fg=PHASE_COLORS[phase], bold=True, nl=False)
     tail = f" in {duration(report['durationSeconds'])}" if report.get("durationSeconds") is not None else ""
-    click.echo(f"  {one_line(report['workflow']['name'])}{tail}, {_progress(report)}")
+    head = f"{mark(phase)} {phase}"
+    first, *more = wrapped(f"{head}  {one_line(report['workflow']['name'])}{tail}, {_progress(report)}", further=2)
+    click.secho(head, fg=PHASE_COLORS[phase], bold=True, nl=False)
+    click.echo("\n".join([first[len(head) :], *more]))
     if report["message"]:
-        click.echo(f"  {one_line(report['message'], 500)}")
+        say(one_line(report["message"], 500), "  ", further=0)
     if report.get("traceId"):
         click.echo(f"  trace {one_line(report['traceId'])}")
     _tasks(report, elsewhere)
@@ -55,21 +56,22 @@ def show_report(report: Mapping[str, Json], elsewhere: Collection[str] = ()) -> 
         if hook["phase"] not in FINE_PHASES:
             _line(1, f"hook {hook['hook']}", hook)
     for warning in report.get("warnings", ()):
-        click.secho(f"  note: {one_line(_warning(warning))}", fg="yellow")
+        say(f"note: {one_line(_warning(warning))}", "  ", color="yellow")
     if report["outputs"]:
         click.echo("outputs:")
         for name, value in report["outputs"].items():
-            click.echo(f"  {name}: {as_value(value)}")
+            say(f"{name}: {as_value(value)}", "  ")
 
 
 def _progress(report: Mapping[str, Json]) -> str:
     """How many tasks Succeeded, or were Skipped, of those that are known."""
     ended, _, known = report["progress"].partition("/")
-    bad = report["leftOut"]["bad"] if report.get("leftOut") else sum(map(_is_bad, report["tasks"]))
+    bad = report["leftOut"]["bad"] if report.get("leftOut") else sum(map(is_bad, report["tasks"]))
     return f"{int(ended) - bad}/{known} tasks succeeded" if bad else f"{ended}/{known} tasks"
 
 
-def _is_bad(task: Mapping[str, Json]) -> bool:
+def is_bad(task: Mapping[str, Json]) -> bool:
+    """Whether a task has ended, and neither Succeeded nor was Skipped."""
     return task["templateType"] == "task" and task["finishedAt"] is not None and task["phase"] not in FINE_PHASES
 
 
@@ -120,16 +122,6 @@ def _line(depth: int, name: str, task: Mapping[str, Json], reasons: Sequence[str
     shown = mark(phase)
     click.secho(first[: first.index(shown) + len(shown)], fg=PHASE_COLORS[phase], nl=False)
     click.echo("\n".join([first[first.index(shown) + len(shown) :], *more]))
-
-
-def wrapped(text: str, indent: str) -> list[str]:
-    """`text` behind `indent`; on a terminal in lines that fit, the later ones further in."""
-    columns = terminal_columns()
-    if columns is None or len(indent) + cells(text) <= columns:
-        return [indent + text]
-    further = indent + " " * 6
-    room = max(columns - 1, len(further) + 20)
-    return wrap(text, room, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False)
 
 
 def _warning(warning: Json) -> str:

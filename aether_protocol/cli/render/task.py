@@ -10,6 +10,7 @@ import click
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import away, here
+from aether_protocol.cli.render.wrapping import say
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine
 from aether_protocol.views.phases import PHASE_COLORS
@@ -26,14 +27,14 @@ def show_task(task: Mapping[str, Json], attempts: Sequence[TimedAttempt], lines:
     item = f"  {task['item']}" if task.get("item") else ""
     click.echo(f"  {printable(task['path'])}{one_line(item)}")
     if task["message"]:
-        click.echo(f"  {one_line(task['message'], 2000)}")
+        say(one_line(task["message"], 2000), "  ", further=0)
     for name, text in _head(task):
-        click.echo(f"  {name + ':':<12} {text}")
+        say(f"{name + ':':<12} {text}", "  ", further=13)
     for title in ("inputs", "outputs"):
         if task[title]:
             click.echo(f"{title}:")
             for name, value in task[title].items():
-                click.echo(f"  {printable(name)}: {as_value(value, 500)}")
+                say(f"{printable(name)}: {as_value(value, 500)}", "  ")
     if task.get("summary"):
         click.echo("summary:")
         for line in task["summary"].splitlines():
@@ -75,7 +76,7 @@ def _attempt(attempt: TimedAttempt, now: int, *, said: str) -> None:
         parts.append(f"again {away(_us(attempt.due), now)}")
     if attempt.message and attempt.message != said:
         parts.append(f"- {one_line(attempt.message, 200)}")
-    click.secho(f"  {'  '.join(parts)}", fg=PHASE_COLORS[phase])
+    say("  ".join(parts), "  ", color=PHASE_COLORS[phase])
 
 
 def _us(at: str) -> int:

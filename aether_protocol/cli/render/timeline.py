@@ -14,12 +14,14 @@ import click
 
 from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import here
+from aether_protocol.cli.render.wrapping import say
 from aether_protocol.cli.terminal.streams import shows, terminal_columns
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import cells, counted, cut, duration, one_line
 from aether_protocol.views.timeline import TaskTimeline
 
 USUAL_COLUMNS: Final = 100
+LEAST_NAME: Final = 20  # columns of a name, so that an item of a loop is told from the others
 MOST_LINES: Final = 200
 # What a stretch looks like, and where an encoding lacks that; of a dag or loop `inside`.
 SHAPES: Final = {
@@ -39,9 +41,9 @@ def show_timeline(tasks: Sequence[TaskTimeline], now: str) -> None:
     last = max(max(_us(stretch.end or now) for stretch in task.stretches) for task in shown)
     columns = terminal_columns() or USUAL_COLUMNS
     names = [f"{'  ' * task.depth}{mark(task.phase)} {_name(task)}" for task in shown]
-    width = min(max(map(cells, names)), columns // 3)
+    width = min(max(map(cells, names)), max(columns // 3, LEAST_NAME))
     room = max(columns - width - 11, 8)
-    click.echo(f"{here(first)} {counted_span(first, last)}")
+    say(f"{here(first)} {counted_span(first, last)}", further=2)
     for task, name in zip(shown, names, strict=True):
         head = cut(name, width)
         begun = next((stretch.start for stretch in task.stretches if stretch.phase != "Created"), None)
@@ -50,7 +52,7 @@ def show_timeline(tasks: Sequence[TaskTimeline], now: str) -> None:
         click.echo(f"  {_bar(task, first, max(last - first, 1), room, now)} {took:>7}".rstrip())
     if len(tasks) > len(shown):
         click.echo(f"({counted(len(tasks) - len(shown), 'more task')}; 'aether events' has them all)")
-    click.echo("  ".join(f"{_shape(kind)} {text}" for kind, text in LEGEND))
+    say("  ".join(f"{_shape(kind)} {text}" for kind, text in LEGEND), further=0)
 
 
 def counted_span(first: int, last: int) -> str:

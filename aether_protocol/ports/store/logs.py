@@ -15,7 +15,7 @@ class LogLine(Struct):
     """A piece of a task's log, masked. `seq` is the store's, growing; 0 until it is stored.
 
     `stream` is stdout, stderr or `note`: what the store says itself (older lines were dropped), or the engine (`LOSS`: what
-    follows in the log of the task was written after its attempt was lost and began again, RT-158). Where lines may come twice,
+    follows in the log of the task was written after its attempt was lost and began again, RT-159). Where lines may come twice,
     `delivery` is not 0: the store keeps what is new of the bytes `start_byte` to `end_byte` of this stream of that delivery.
     """
 

@@ -30,9 +30,9 @@ class RunSummary(Struct):
     trace that the run is in.
 
     `closed`: the run has ended and its hooks too. A store fills in when it reads: `tier`, how the run is kept; `broken`, why it
-    was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). `driven` is no
-    store's: a client says where it is asked whether a process drives an open run. Appends change phase, message, started_at,
-    ended_at, closed, seq and the counts; everything else is said once, by `create`.
+    was set aside; `wake_at`, when a passivated run is due by the store's clock (NEVER: only a request wakes it). `driven`,
+    where a client is asked for it: whether a process drives an open run (none drives one that was set aside). Appends change
+    phase, message, started_at, ended_at, closed, seq and the counts; everything else is said once, by `create`.
     """
 
     run_id: str

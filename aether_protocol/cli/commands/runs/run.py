@@ -43,6 +43,7 @@ Examples:
   aether run deploy.yaml --resume 'main.approve={"approved": true}'
   aether run flow.yaml --dry-run
   aether run --name flow@2               (a version of a stored workflow)
+  aether run --name flow -n team-a       (one of a namespace)
 
 With --run-id the command can be given again at any time: a run that is not there is started, one that has not ended is
 continued as it was recorded, of one that has ended the result is printed again.
@@ -87,6 +88,9 @@ class RunOptions(Struct, frozen=True, kw_only=True):
                help="Which workflow, where the file holds several (its metadata.name); without FILE the stored one of that "
                     "name: NAME, NAMESPACE/NAME or NAME@VERSION."),
     ] = None
+    namespace: Annotated[
+        str | None, option("-n", "--namespace", metavar="NAME", help="The namespace of the stored workflow that --name names.")
+    ] = None
     library: LibraryOption = ()
     max: MaxOption
     run_id: Annotated[
@@ -122,6 +126,8 @@ def command(options: RunOptions) -> int:
     FILE is a document, or - for standard input. Without it, --name is that of a workflow which 'aether apply' keeps in the
     store; the run records which version it was.
     """
+    if options.file is not None and options.namespace is not None:
+        raise UsageError("-n is for a stored workflow (--name)", hint="metadata.namespace of a document says its own")
     if is_server_url(options.driving.store):
         return run_there(options)
     if options.detach:
@@ -202,9 +208,18 @@ def what_to_run(
     if options.file is not None:
         documents, libraries = inputs.texts([options.file])
         return replace(documents[0], folder=None), libraries
+    return StoredWorkflow(stored_name(options)), ()
+
+
+def stored_name(options: RunOptions) -> str:
+    """The name of a stored workflow, with its namespace. Raises UsageError where there is none, or it has two."""
     if options.name is None:
         raise UsageError("what is to be run?", hint="give FILE, or --name NAME of a workflow that 'aether apply' keeps")
-    return StoredWorkflow(options.name), ()
+    if options.namespace is None:
+        return options.name
+    if "/" in options.name and not options.name.startswith(f"{options.namespace}/"):
+        raise UsageError(f"--name {options.name} is not in the namespace {options.namespace}", hint="give one of them")
+    return f"{options.namespace}/{options.name.rpartition('/')[2]}"
 
 
 def read_plan(options: RunOptions, inputs: DocumentInputs) -> Plan:
@@ -213,9 +228,7 @@ def read_plan(options: RunOptions, inputs: DocumentInputs) -> Plan:
         plan = inputs.plan(inputs.read_one(options.file), options.name, strict=True)
         inputs.tell_warnings(options.file)
         return plan
-    if options.name is None:
-        raise UsageError("what is to be run?", hint="give FILE, or --name NAME of a workflow that 'aether apply' keeps")
-    name = options.name
+    name = stored_name(options)
     stored = ask(options.driving.store, lambda client: client.documents.get(name, kind="Workflow"))
     return inputs.plan_stored(stored)
 
