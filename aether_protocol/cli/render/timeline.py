@@ -21,7 +21,7 @@ from aether_protocol.views.text import cells, counted, cut, duration, one_line
 from aether_protocol.views.timeline import TaskTimeline
 
 USUAL_COLUMNS: Final = 100
-LEAST_NAME: Final = 20  # columns of a name, so that an item of a loop is told from the others
+LEAST_NAME: Final = 20  # columns of a name, so that the items of a loop differ
 MOST_LINES: Final = 200
 # What a stretch looks like, and where an encoding lacks that; of a dag or loop `inside`.
 SHAPES: Final = {
