@@ -28,7 +28,8 @@ class _Flying(Struct, eq=False):
 
 
 class LogGate:
-    """Knows the streams of which something was sent that is not acknowledged."""
+    """Knows the streams of which something was sent, the last _MOST. One of which all is acknowledged stays known: of an old
+    message that comes twice it would be taken for new, and waited for from a byte that its worker sends no more."""
 
     def __init__(self) -> None:
         self._flying: dict[tuple[str, str, str], _Flying] = {}
@@ -38,10 +39,9 @@ class LogGate:
         admitted: list[LogReport] = []
         for log in logs:
             key, way = (session, log.token, log.stream), way_of(log.token)
-            one = self._flying.get(key)
-            if one is None:
-                one = self._flying[key] = _Flying(way, log.offset, log.offset)
-            elif one.way != way:
+            one = self._flying.pop(key, None) or _Flying(way, log.offset, log.offset)
+            self._flying[key] = one  # the last one
+            if one.way != way:
                 one.way, one.wanted = way, one.acked
             end = log.offset + len(log.text.encode("utf-8", "replace"))
             if one.wanted is not None:
@@ -64,11 +64,8 @@ class LogGate:
     def stored(self, session: str, receipts: Iterable[LogReceipt]) -> None:
         """So much is acknowledged to a session."""
         for receipt in receipts:
-            key = session, receipt.token, receipt.stream
-            one = self._flying.get(key)
+            one = self._flying.get((session, receipt.token, receipt.stream))
             if one is not None:
                 one.acked = max(one.acked, receipt.stored)
                 if one.wanted is not None:  # its worker sends none of that any more
                     one.wanted = max(one.wanted, one.acked)
-                if one.acked >= one.sent:
-                    del self._flying[key]

@@ -282,6 +282,17 @@ def test_on_the_way_to_another_server_an_old_message_that_comes_twice_closes_no_
     assert admitted((3, "two"), (6, "three")) == [3, 6]
 
 
+def test_an_old_message_of_a_stream_of_which_all_is_acknowledged_holds_nothing_up() -> None:
+    """Seed 300560 of several servers: what followed was waited for from a byte that its worker sent no more."""
+    gate = LogGate()
+    first, second = (LogReport(token="t", stream="stdout", offset=offset, text="one") for offset in (0, 3))
+    gate.admit("s", [first], lambda token: "there")
+    gate.stored("s", [LogReceipt(token="t", stream="stdout", stored=3)])
+    gate.admit("s", [first], lambda token: "there")
+    gate.failed("s", [first])
+    assert gate.admit("s", [second], lambda token: "here") == [second]
+
+
 def test_what_is_acknowledged_is_not_waited_for_again() -> None:
     gate = LogGate()
     logs = [LogReport(token="t", stream="stdout", offset=offset, text="one") for offset in (0, 3, 6)]

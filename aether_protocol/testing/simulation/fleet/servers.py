@@ -39,6 +39,7 @@ class ServersWorld(FleetWorld):
 
     absences = (0, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND)
     least_calm = LATEST  # every message has arrived by then
+    longest_calm = 2 * LEASE + LATEST  # the session of a server of which that does not know lasts for two leases
     recovers = False  # they claim what is their share
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:

@@ -57,6 +57,7 @@ class FleetWorld(BaseWorld):
     absences = (0, SECOND, 5 * SECOND, 15 * SECOND, 40 * SECOND)
     together = True
     least_calm: int | None = None  # microseconds
+    longest_calm = _CALM
     recovers = True  # what is not driven is recovered with each tick
 
     def __init__(self, played: FleetScenario, loop: QuietLoop, plans: tuple[Plan, ...] | None = None) -> None:
@@ -89,7 +90,7 @@ class FleetWorld(BaseWorld):
         self._cancelled: set[str] = set()
         self._over_at: int | None = None  # all runs had ended then
         self._calm_from: int | None = None  # and from then on nothing failed any more
-        self._calm_us = _CALM
+        self._calm_us = self.longest_calm
 
     def _broker(self, host: object) -> SimulatedFleet:
         assert isinstance(host, Process)
