@@ -64,8 +64,8 @@ FAULTS = (
         "ends",
         "attempts under way at a crash are forgotten",
         DRIVER,
-        "            if node.id in gone:\n                self.put(run, AttemptLost(",
-        "            if node.id in ():\n                self.put(run, AttemptLost(",
+        "        for node in [one for one in under_way(state) if one.id in gone]:\n",
+        "        for node in [one for one in under_way(state) if one.id in ()]:\n",
     ),
     Fault(
         "ends",
