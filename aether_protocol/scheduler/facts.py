@@ -99,13 +99,15 @@ class TaskResumed(Struct, array_like=True, tag=True, gc=False):
 
 
 class RetryScheduled(Struct, array_like=True, tag=True, gc=False):
-    """The attempt ended as recorded here and another one follows at instant `due` (microseconds). Phase Created."""
+    """The attempt ended as recorded here and another one follows at instant `due` (microseconds). Phase Created. `outputs`: its
+    own, where an expression was asked for the retry, which may have read them."""
 
     node: int
     due: int
     phase: Phase
     code: int | None
     message: str
+    outputs: Mapping[str, Json] = {}
 
 
 class NodeEnded(Struct, array_like=True, tag=True, gc=False):

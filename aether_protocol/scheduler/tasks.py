@@ -248,7 +248,8 @@ def _retry(step: StepBuilder, node: TaskNode, outcome: name_resolution.Outcome) 
     number = node.retries + 1
     wait = backoff_us(retry, number, fraction(state.header.seed, node.id, number) if retry.jitter else 0.0)
     had_timer = node.timeout_due
-    step.emit(RetryScheduled(node.id, state.now + wait, outcome.phase, outcome.code, outcome.message))
+    read = NO_VALUES if retry.expression is None else outcome.outputs
+    step.emit(RetryScheduled(node.id, state.now + wait, outcome.phase, outcome.code, outcome.message, read))
     if had_timer != NEVER:
         step.clear_timeout(node)
     if wait:

@@ -94,6 +94,7 @@ _FIELDS: Final[dict[type, _Fields]] = {
         "code": fact.code,
         "message": fact.message,
         "due": rfc3339(fact.due),
+        "outputs": redacted(fact.outputs),
     },
     f.NodeEnded: lambda state, fact: {"code": fact.code, **_given(state, fact)},
     f.HookFired: lambda state, fact: {

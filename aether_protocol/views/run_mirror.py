@@ -230,7 +230,8 @@ def _retried(run: MirrorRun, record: EventRecord, at: int) -> f.Fact:
     node.message = record["message"]
     node.retries += 1
     node.backoff_due = _instant(record["due"])
-    return f.RetryScheduled(node.id, node.backoff_due, Phase(record["after"]), record["code"], node.message)
+    after, outputs = Phase(record["after"]), record.get("outputs", {})
+    return f.RetryScheduled(node.id, node.backoff_due, after, record["code"], node.message, outputs)
 
 
 def _ended(run: MirrorRun, record: EventRecord, at: int) -> f.Fact:

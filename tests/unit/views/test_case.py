@@ -39,7 +39,7 @@ def loop(folder: Path) -> dict[str, Any]:
 
 def retried(folder: Path) -> dict[str, Any]:
     flaky = script("flaky", f"echo x >> {folder}/n; test $(wc -l < {folder}/n) = 3 || exit 7",
-                   retry={"limit": 3, "expression": "true", "backoff": {"duration": "20ms"}})
+                   retry={"limit": 3, "expression": "outputs.parameters.exit-code == 7", "backoff": {"duration": "20ms"}})
     return submitted(flaky, script("fails", "echo no >&2; exit 4", "flaky"), script("never", "true", "fails"))
 
 
