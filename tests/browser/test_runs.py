@@ -67,6 +67,9 @@ def test_a_hundred_thousand_runs_are_read_page_by_page(tmp_path: Path) -> None:
         shown.go(f"{server.url}/runs?namespace=n3&id=r00004200")
         shown.sees("r000042003", ".runs .tr")
         assert rows.count() == 1
+        shown.go(f"{server.url}/runs?text=00099998")
+        shown.sees("r000099998", ".runs .tr")
+        assert rows.count() == 1
         assert not shown.faults
 
 

@@ -175,9 +175,18 @@ class RunQuery(Struct):
     before: tuple[int, str] | None = None
     digest: str | None = None
     prefix: str = ""  # of the run id
+    text: str = ""  # in the id, the name of the workflow or the message; ASCII letters of either case are alike
     retries: bool = False  # only runs that retry another one
     asleep: bool = False
     newest_of_each: int | None = None
+
+
+_SMALL: Final = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
+
+
+def lower_ascii(text: str) -> str:
+    """Make ASCII letters small, and leave all others as they are: what every store can do alike (`RunQuery.text`)."""
+    return text.translate(_SMALL)
 
 
 class RunStore(Protocol):

@@ -132,6 +132,7 @@ class RunFilter(Struct, rename="camel", kw_only=True):
     ended_before: Instant | None = None
     closed: bool | None = None
     prefix: str = ""
+    text: str = ""
     retries: bool = False
     asleep: bool = False
     digest: str | None = None
@@ -154,6 +155,7 @@ class RunFilter(Struct, rename="camel", kw_only=True):
             limit=limit,
             before=read_cursor(page),
             prefix=self.prefix,
+            text=self.text,
             retries=self.retries,
             asleep=self.asleep,
             digest=self.digest,
@@ -176,6 +178,7 @@ def filter_of(query: RunQuery) -> RunFilter:
         ended_before=None if query.ended_before is None else rfc3339(query.ended_before),
         closed=query.closed,
         prefix=query.prefix,
+        text=query.text,
         retries=query.retries,
         asleep=query.asleep,
         digest=query.digest,
@@ -189,6 +192,7 @@ def query_parameters(query: RunQuery) -> list[tuple[str, str]]:
     told += [("label", f"{key}={value}") for key, value in given.labels.items()]
     told += [("name", given.name), ("namespace", given.namespace), ("since", given.since), ("until", given.until)]
     told += [("endedBefore", given.ended_before), ("prefix", given.prefix or None), ("digest", given.digest)]
+    told += [("text", given.text or None)]
     told += [("newestOfEach", None if query.newest_of_each is None else str(query.newest_of_each))]
     flags = {"closed": given.closed, "retries": given.retries or None, "asleep": given.asleep or None}
     told += [(name, str(flag).lower()) for name, flag in flags.items() if flag is not None]

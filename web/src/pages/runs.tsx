@@ -25,18 +25,20 @@ interface Page {
 interface Filter extends RunFilter {
   phases: string[];
   prefix: string;
+  text: string;
 }
 
 function filterOf(search: URLSearchParams): Filter {
-  return { ...runFilterOf(search), phases: phasesOf(search), prefix: search.get("id") ?? "" };
+  return { ...runFilterOf(search), phases: phasesOf(search), prefix: search.get("id") ?? "", text: search.get("text") ?? "" };
 }
 
 function asked(filter: Filter): Record<string, string | string[]> {
-  return { ...asParameters(filter), phase: filter.phases, prefix: filter.prefix, drivers: "true" };
+  return { ...asParameters(filter), phase: filter.phases, prefix: filter.prefix, text: filter.text, drivers: "true" };
 }
 
 function fits(run: RunRow, filter: Filter): boolean {
-  return (filter.phases.length === 0 || filter.phases.includes(run.phase)) && fitsRun(run, filter) && run.runId.startsWith(filter.prefix);
+  return (filter.phases.length === 0 || filter.phases.includes(run.phase)) && fitsRun(run, filter) && run.runId.startsWith(filter.prefix) &&
+    `${run.runId} ${run.workflow.name} ${run.message}`.toLowerCase().includes(filter.text.toLowerCase());
 }
 
 export function Runs() {
@@ -196,6 +198,7 @@ function Filters({ filter }: { filter: Filter }) {
       <Field name="label" label="Label=value" value={filter.label.join(" ")} />
       <Field name="namespace" label="Namespace" value={filter.namespace} short />
       <Field name="id" label="Id" value={filter.prefix} short />
+      <Field name="text" label="Text" value={filter.text} />
       <Since value={filter.since} />
       <PhaseChips all={PHASES} chosen={filter.phases} />
     </form>

@@ -32,7 +32,16 @@ from aether_protocol.errors import AetherError, BusyError, ConflictError, NotFou
 from aether_protocol.plan.codec import decode_plan, encode_plan
 from aether_protocol.plan.model import Plan
 from aether_protocol.ports.store import MEMORY, SNAPSHOT, STATE_ACTION_LOG
-from aether_protocol.ports.store.runs import KeyTakenError, NewRun, RunAppend, RunKey, RunQuery, RunSummary, StoredRun
+from aether_protocol.ports.store.runs import (
+    KeyTakenError,
+    NewRun,
+    RunAppend,
+    RunKey,
+    RunQuery,
+    RunSummary,
+    StoredRun,
+    lower_ascii,
+)
 from aether_protocol.ports.store.upkeep import StoreInfo
 from aether_protocol.scheduler.codec import decode_header, encode_entry, encode_header
 from aether_protocol.scheduler.commands import LogEntry
@@ -411,6 +420,7 @@ def _fits(row: RunSummary, query: RunQuery) -> bool:
         and query.closed in (None, row.closed)
         and query.digest in (None, row.digest)
         and row.run_id.startswith(query.prefix)
+        and lower_ascii(query.text) in lower_ascii(f"{row.run_id} {row.workflow} {row.message}")
         and (row.retry_of is not None or not query.retries)
         and (not query.asleep or (row.wake_at is not None and not row.closed))
     )

@@ -39,6 +39,7 @@ class PostgresDialect:
     for_key = " FOR KEY SHARE"
     gone_owner = ""  # the lease of an owner that died is ended (`leases`)
     holds_label = "strpos(labels, ?) > 0"
+    holds_text = "strpos(lower((run_id || ' ' || workflow || ' ' || message) COLLATE \"C\"), ?) > 0"
     holds_namespace = "namespace = ANY(CAST(? AS TEXT[]))"
     is_in = "number = ANY(ARRAY({}))"  # found first, so that it is not joined as if it were many
     for_each = "kinds CROSS JOIN LATERAL ({}) AS found"

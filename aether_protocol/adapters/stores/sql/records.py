@@ -19,7 +19,7 @@ from aether_protocol.adapters.stores.sql.work import Row, SqlDatabase, Work, fet
 from aether_protocol.errors import AetherError, PortError
 from aether_protocol.expressions.json_copy import clean
 from aether_protocol.expressions.values import Json
-from aether_protocol.ports.store.runs import RunQuery, RunSummary
+from aether_protocol.ports.store.runs import RunQuery, RunSummary, lower_ascii
 from aether_protocol.scheduler.transitions import Phase
 
 if TYPE_CHECKING:
@@ -251,6 +251,9 @@ def condition(query: RunQuery, database: SqlDatabase) -> tuple[str, list[Json]]:
     if query.prefix:
         texts.append("run_id >= ? AND run_id < ?")
         values += (query.prefix, f"{query.prefix}\U0010ffff")
+    if query.text:
+        texts.append(database.holds_text)
+        values.append(clean(lower_ascii(query.text)))
     if query.retries:
         texts.append("retry_of IS NOT NULL")
     if query.asleep:

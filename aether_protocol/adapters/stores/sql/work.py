@@ -42,6 +42,7 @@ class SqlDatabase(Protocol):
     if_free: str  # after `for_update`: pass over what is being changed at this moment
     for_key: str  # the end of a SELECT of a plan or run that must stay until the transaction ends
     holds_label: str  # the condition that `labels` contain a text
+    holds_text: str  # the condition that the id, the workflow or the message contain a text, whose ASCII letters are small
     holds_namespace: str  # the condition that `namespace` is one of a list
     is_in: str  # the condition that `number` is one of what a selection, in the place of {}, gives
     for_each: str  # the join of `kinds` with `found`, what a selection, in the place of {}, gives for each of them

@@ -16,6 +16,7 @@ class SqliteDialect:
     chained_change = "change"
     for_update = if_free = for_key = gone_owner = ""  # an owner that died is seen by its lease
     holds_label = "instr(labels, ?)"
+    holds_text = "instr(lower(run_id || ' ' || workflow || ' ' || message), ?)"
     holds_namespace = "namespace IN (SELECT value FROM json_each(?))"
     is_in = "number IN ({})"
     for_each = "kinds JOIN runs AS found ON found.number IN ({})"

@@ -329,6 +329,21 @@ class RunContract(Contract):
 
         self.play(body)
 
+    def test_rows_are_found_by_a_text_in_them(self) -> None:
+        async def body(store: Store) -> None:
+            rows = {"one": "exit code 3", "two": "100% of %s\\_ done", "three": "Ünder", "Four": ""}
+            for run, message in rows.items():
+                new = new_run(run, workflow="load")
+                new.row = replace(new.row, message=message)
+                await store.runs.create(new)
+            wanted = {"EXIT": ["one"], "Load": ["Four", "three", "two", "one"], "four": ["Four"], "%s\\_": ["two"]}
+            wanted |= {"Ünder": ["three"], "ünder": [], "e l": ["one", "three"], "none": [], "lone \ud800": []}
+            for text, ids in wanted.items():
+                found = [row.run_id for row in await store.runs.rows(RunQuery(text=text))]
+                assert sorted(found) == sorted(ids), text
+
+        self.play(body)
+
     def test_texts_of_any_kind_come_back(self) -> None:
         async def body(store: Store) -> None:
             await store.runs.create(new_run("a"))
