@@ -162,7 +162,8 @@ class FleetLaws:
         written: dict[int, deque[int]] = {}
         text: dict[tuple[str, int, str], str] = {}
         for line in lines:
-            self.demand(line.stream != NOTE or line.text == LOSS, LOGGED, f"{run_id}: {line.text}")
+            is_known = line.stream != NOTE or not line.text.replace(LOSS, "")  # it may be lost twice, one after the other
+            self.demand(is_known, LOGGED, f"{run_id}: {line.text}")
             key = line.path, line.attempt, line.stream
             text[key] = text.get(key, "") + line.text
         for key, whole in text.items():
