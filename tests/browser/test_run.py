@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.browser.chromium import Shown, browser_page
 from tests.documents import script, submitted
-from tests.e2e.servers import Served, served, wait_for
+from tests.e2e.process import start
+from tests.e2e.servers import Served, pages, served, wait_for
 
 
 def task(name: str, source: str = "true", *after: str, **more: Any) -> dict[str, Any]:
@@ -185,3 +187,20 @@ def test_texts_of_a_run_are_never_markup(tmp_path: Path) -> None:
         shown.sees("onerror", ".log")
         assert shown.page.locator("main img").count() == 0
         assert shown.page.title() not in ("1", "2")
+
+
+def test_a_run_that_no_process_drives_says_how_it_continues(tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text(json.dumps(submitted(task("long", "sleep 600"))))
+    running = start("run", tmp_path / "flow.json", "--store", f"sqlite:{tmp_path}/runs.db", "--run-id", "left")
+    with pages(tmp_path) as ui, browser_page() as shown:
+        wait_for(lambda: ui.run("left")["phase"] == "Running" if ui.call("GET", "/runs")["runs"] else False)
+        running.kill()
+        running.communicate()
+        wait_for(lambda: ui.call("GET", "/runs?drivers=true")["runs"][0]["driven"] is False)
+        shown.go(f"{ui.url}/runs/left")
+        shown.sees("No process drives this run now", ".waiting")
+        shown.sees("aether resume left", ".waiting")
+        shown.page.get_by_role("button", name="Cancel", exact=True).click()
+        shown.page.locator("dialog").get_by_role("button", name="Cancel").last.click()
+        shown.sees("Cancelled", "h1")
+        assert not shown.faults

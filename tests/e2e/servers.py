@@ -88,6 +88,28 @@ def served(folder: Path, *options: str, port: int = 0, db: str = "runs.db", **en
         server.process.communicate()
 
 
+class Pages(Served):
+    """`aether ui`, as `Served` is `aether serve`."""
+
+    words = ("ui", "the pages of ")
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run as the server shows it."""
+        found: dict[str, Any] = self.call("GET", f"/runs/{run_id}")
+        return found
+
+
+@contextmanager
+def pages(folder: Path, *options: str, **more: Any) -> Iterator[Pages]:
+    """`aether ui` for as long as the block runs."""
+    ui = Pages(folder, "--no-browser", *options, **more)
+    try:
+        yield ui
+    finally:
+        ui.process.kill()
+        ui.process.communicate()
+
+
 def wait_for(holds: Callable[[], bool], seconds: float = 60.0) -> float:
     """Wait until something holds; how long it took."""
     began = time.monotonic()

@@ -18,36 +18,17 @@ import pytest
 
 from tests.documents import script, submitted
 from tests.e2e.process import AETHER, aether, environment, read_until, start
-from tests.e2e.servers import Served, lines_in, served, wait_for
+from tests.e2e.servers import Pages, lines_in, pages, served, wait_for
+
+pytestmark = pytest.mark.rule("RT-160")
 
 GATED = "echo begun >> {0}/begun; until [ -e {0}/gate ]; do sleep 0.02; done; echo ended >> {0}/ended"
-
-
-class Pages(Served):
-    """`aether ui`, as `Served` is `aether serve`."""
-
-    words = ("ui", "the pages of ")
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        """The run as the server shows it."""
-        found: dict[str, Any] = self.call("GET", f"/runs/{run_id}")
-        return found
 
 
 def is_driven(folder: Path, run_id: str) -> bool:
     """Whether a process drives the run."""
     listed = aether("ls", "--store", f"sqlite:{folder}/runs.db", "-o", "json")
     return bool(next(one["driven"] for one in json.loads(listed.stdout)["runs"] if one["runId"] == run_id))
-
-
-@contextmanager
-def pages(folder: Path, *options: str, **more: Any) -> Iterator[Pages]:
-    ui = Pages(folder, "--no-browser", *options, **more)
-    try:
-        yield ui
-    finally:
-        ui.process.kill()
-        ui.process.communicate()
 
 
 @contextmanager

@@ -201,11 +201,11 @@ function Waiting({ model }: { model: RunModel }) {
   if (model.closed) return null;
   const suspended = [...model.tasks.values()].filter((task) => task.phase === "Suspended" && task.templateType === "task");
   const waiting = model.view.waiting.filter((one) => model.tasks.get(one.path)?.phase === "Ready");
-  const undriven = model.view.owner === null && !model.view.run.asleep && model.phase !== "Suspended";
+  const undriven = model.view.owner === null && model.seq === model.view.seq && !model.view.run.asleep && model.phase !== "Suspended";
   if (suspended.length === 0 && waiting.length === 0 && !undriven) return null;
   return (
     <ul class="waiting">
-      {undriven && <li>No engine drives this run now: it continues when one takes it up.</li>}
+      {undriven && <li>No process drives this run now: a server takes it up, or this continues it: <Command line={`aether resume ${quoted(model.view.run.runId)}`} /></li>}
       {suspended.slice(0, 5).map((task) => (
         <li key={task.path}><PhaseLabel phase="Suspended" /> <strong>{task.path}</strong> waits for an answer{task.message && `: ${task.message}`}{" "}
           <button type="button" class="plain link" onClick={() => ask({ task: task.path })}>answer</button></li>
