@@ -13,6 +13,10 @@ from tests.browser.test_workflows import apply
 from tests.documents import submitted
 from tests.e2e.servers import Served, served
 
+CURRENT_IS_SEEN = """(() => {
+  const here = document.querySelector("nav [aria-current]")?.getBoundingClientRect();
+  return here === undefined || (here.left >= 0 && here.right <= innerWidth);
+})()"""
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TABS = ("graph", "timeline", "tasks", "logs", "data", "artifacts", "events", "document")
 DOCUMENT_TABS = ("edit", "diff", "versions")
@@ -63,3 +67,4 @@ def test_no_page_is_wider_than_a_phone(server: Served) -> None:
             shown.page.wait_for_timeout(200)
             assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
             assert shown.page.evaluate("document.querySelector('main').scrollWidth <= innerWidth"), address
+            assert shown.page.evaluate(CURRENT_IS_SEEN), f"{address}: where one is, in the navigation"

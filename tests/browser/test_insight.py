@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,4 +160,20 @@ def test_a_schedule_is_run_with_parameters_filled_in_and_suspended(tmp_path: Pat
         shown.sees("suspended", ".card")
         shown.page.get_by_role("button", name="Continue").click()
         shown.page.locator(".state.active").wait_for()
+        assert not shown.faults
+
+
+def test_a_schedule_that_nothing_fires_is_overdue(tmp_path: Path) -> None:
+    with served(tmp_path) as server, browser_page() as shown:
+        nightly(server)
+        shown.go(f"{server.url}/schedules")
+        shown.sees("Next fire", ".card")
+        shown.page.clock.install(time=datetime.now(UTC) + timedelta(days=3))  # as where no scheduler ran for three days
+        shown.go(f"{server.url}/schedules")
+        shown.sees("Due since", ".card")
+        shown.sees("aether cron run", ".card .late")
+        shown.go(server.url)
+        shown.sees("Overdue", ".flow")
+        shown.go(f"{server.url}/workers")
+        shown.sees(f"--server {server.url}", ".command")  # a command that works as it is copied
         assert not shown.faults

@@ -43,6 +43,7 @@ def test_the_picture_follows_the_run_and_an_answer_lets_it_continue(tmp_path: Pa
         shown.page.get_by_role("button", name="Approve", exact=True).click()
         box(shown, "main.publish", "Succeeded").wait_for()
         shown.sees("Succeeded", "h1")
+        shown.sees("3 of 3", ".run-head")  # tasks that had not begun when the page was loaded are counted once
         assert server.result(run)["phase"] == "Succeeded"
         shown.page.get_by_role("button", name="Cancel", exact=True).wait_for(state="detached")
         shown.page.get_by_role("button", name="Retry from here").wait_for()  # of the task that is open

@@ -38,8 +38,11 @@ def test_a_form_is_made_of_what_a_workflow_takes(tmp_path: Path) -> None:
         shown.page.get_by_role("button", name="Start", exact=True).click()
         shown.sees("a value is needed", ".field")  # and the field that is wrong has the focus
         shown.page.keyboard.type("monday")
+        shown.page.get_by_label("day").fill("")
         shown.page.get_by_label("rows").fill("many")
-        shown.press("Tab")
+        shown.page.get_by_role("button", name="Start", exact=True).click()  # what the field says moves the button, not away
+        shown.sees("a value is needed", ".field:has(#field-day)")
+        shown.page.get_by_label("day").fill("monday")
         shown.sees("a whole number", ".field")
         assert shown.page.get_by_label("rows").get_attribute("aria-invalid") == "true"
         shown.page.get_by_label("rows").fill("12345678901234567890")
@@ -74,6 +77,7 @@ def test_a_run_is_begun_once_more_with_its_values_or_others(tmp_path: Path) -> N
         shown.page.wait_for_url(f"**/start?run={run}")
         rows = shown.page.get_by_label("rows")
         rows.wait_for()
+        assert shown.page.get_by_label("options").input_value() == '{"a":[1,2]}', "on one line, where it is short"
         assert [shown.page.get_by_label(name).input_value() for name in ("day", "rows", "mode")] == ["friday", "7", "safe"]
         assert "open-sesame" not in shown.page.content()
         assert "***" not in shown.text("main")

@@ -62,6 +62,10 @@ def test_what_is_stored_or_scheduled_can_be_started(tmp_path: Path) -> None:
         shown.page.get_by_role("button", name="Start", exact=True).click()
         shown.page.wait_for_url("**/runs/*")
         shown.sees("nightly", "h1")
+        shown.press("g", "n")
+        listed = shown.page.get_by_role("link", name="nightly", exact=True)  # beside what is stored
+        listed.wait_for()
+        assert "schedule=default%2Fnightly" in str(listed.get_attribute("href"))
         shown.press("g", "f")
         flow(shown, "nightly").locator(".square").wait_for()
         flow(shown, "stored").get_by_role("link", name="start stored…").click()

@@ -1,7 +1,7 @@
 /** The frame around all pages: where one can go, who looks, and the keys. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { call, get, loggedOut, may, me, reasonOf, type Me } from "./core/api";
 import { activeKeys, useKeys } from "./core/keys";
 import { go, href, leave, leaving, path, query } from "./core/router";
@@ -99,8 +99,10 @@ function Page() {
 
 function Side() {
   const at = path.value;
+  const side = useRef<HTMLElement>(null);
+  useEffect(() => side.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [at, me.value]); // on a phone
   return (
-    <nav class="side" aria-label="pages">
+    <nav ref={side} class="side" aria-label="pages">
       <a class="logo" href={href("/")} aria-label="Aether">
         <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path d="M8 23 16 8l8 15" /><circle cx="16" cy="19.5" r="2.6" /></svg>
         <span>Aether</span>

@@ -61,6 +61,11 @@ export function urlOf(path: string): string {
   return new URL(path.replace(/^\//, ""), document.baseURI).href;
 }
 
+/** Where commands find this server: `--server URL`. */
+export function serverUrl(): string {
+  return urlOf("/").replace(/\/$/, "");
+}
+
 type Query = Record<string, string | number | boolean | null | undefined | string[]>;
 
 export function withQuery(path: string, query: Query): string {

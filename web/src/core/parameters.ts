@@ -23,14 +23,21 @@ export interface Takes {
 }
 
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
+const LINE = 60; // characters of a value that are read at a glance
 const HIDDEN = "***"; // in the place of a secret
 
 /** Write a value as it is read again; null where that cannot be done without a loss, or it has a secret in it. */
 export function textOf(value: Json, type: Declared["type"]): string | null {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, type === "object" || type === "array" ? 1 : undefined);
+  const text = typeof value === "string" ? value : jsonOf(value);
   if (text.includes(HIDDEN) || !isExact(value)) return null;
   if (typeof value !== "string" || type === "string") return text;
   return isJson(value) ? JSON.stringify(value) : value;
+}
+
+/** JSON on one line, or on several where one is too long. */
+function jsonOf(value: Json): string {
+  const line = JSON.stringify(value);
+  return line.length <= LINE ? line : JSON.stringify(value, null, 1);
 }
 
 /** Whether this browser has a value as it was written: longer whole numbers are rounded when they are read. */

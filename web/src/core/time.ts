@@ -8,6 +8,7 @@ setInterval(() => {
   if (document.visibilityState === "visible") now.value = Date.now();
 }, 1000);
 
+const OVERDUE_MS = 30_000;
 const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const year = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
@@ -51,6 +52,11 @@ export function agoOf(instant: string): string {
   if (Math.abs(seconds) < 1) return "now";
   const span = roughly(Math.abs(seconds));
   return seconds >= 0 ? `${span} ago` : `in ${span}`;
+}
+
+/** Whether something that was to happen then is overdue, by more than it takes. */
+export function isOverdue(instant: string): boolean {
+  return now.value - Date.parse(instant) > OVERDUE_MS;
 }
 
 function roughly(seconds: number): string {

@@ -1,10 +1,10 @@
 /** Stored documents: a list of them, the page of one, and one that is new. */
 
 import { useEffect, useState } from "preact/hooks";
-import { get, may, reasonOf } from "../core/api";
+import { get, may, reasonOf, serverUrl } from "../core/api";
 import { useKeys } from "../core/keys";
 import { ask, go, href, path, query } from "../core/router";
-import { Command, Empty, Fault, When } from "../parts/basics";
+import { Command, Empty, Fault, quoted, When } from "../parts/basics";
 import { addressOf, fullName, pageOf, type FolderMark, type StoredDocument } from "../documents/types";
 import { Workbench, type WorkbenchProps } from "../documents/workbench";
 
@@ -73,7 +73,7 @@ export function Documents() {
         <a class="button" href={href("/documents/new")}>{may("author") ? "New document" : "Try a document"}</a>
       </header>
       <Fault text={fault} />
-      {several?.length === 0 && <Empty><p>No documents are stored yet.</p><Command line="aether apply flow.yaml --server URL" /></Empty>}
+      {several?.length === 0 && <Empty><p>No documents are stored yet.</p><Command line={`aether apply flow.yaml --server ${quoted(serverUrl())}`} /></Empty>}
       {several !== null && several.length > 0 && shown.length === 0 && <Empty><p>No document fits.</p></Empty>}
       {shown.length > 0 && (
         <div class="table docs" role="table" aria-label="documents">

@@ -123,6 +123,7 @@ function Head({ model }: { model: RunModel }) {
   const { run } = model.view;
   const leaves = useMemo(() => [...model.tasks.values()].filter((task) => task.templateType === "task"), [model.version.value, model]);
   const good = leaves.filter((task) => task.phase === "Succeeded").length;
+  const ahead = model.view.notRun.filter((path) => !model.tasks.has(path)).length; // without those that began since the page was loaded
   return (
     <header class="head run-head">
       <h1><PhaseLabel phase={model.phase} /> {run.workflow.name}
@@ -131,8 +132,8 @@ function Head({ model }: { model: RunModel }) {
         <div><dt>Run</dt><dd><button type="button" class="plain mono" title="copy the id" onClick={() => copy(run.runId)}>{run.runId}</button></dd></div>
         {run.workflow.namespace !== "default" && <div><dt>Namespace</dt><dd>{run.workflow.namespace}</dd></div>}
         <div><dt>Created</dt><dd><When at={run.createdAt} /></dd></div>
-        <div><dt>{model.closed ? "Took" : "For"}</dt><dd><Took from={run.startedAt ?? run.createdAt} to={model.finishedAt} open={!model.closed} /></dd></div>
-        <div><dt>Succeeded</dt><dd>{good} of {leaves.length + model.view.notRun.length}</dd></div>
+        <div><dt>{model.closed ? "Took" : "For"}</dt><dd><Took from={run.createdAt} to={model.finishedAt} open={!model.closed} /></dd></div>
+        <div><dt>Succeeded</dt><dd>{good} of {leaves.length + ahead}</dd></div>
         {run.retryOf && <div><dt>Retry of</dt><dd><a href={href(`/runs/${encodeURIComponent(run.retryOf)}`)}>{run.retryOf}</a></dd></div>}
         {Object.entries(run.labels).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
       </dl>

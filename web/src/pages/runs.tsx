@@ -1,7 +1,7 @@
 /** All runs, newest first: pages by key, changed as they change, steered several at once. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { get, may, post, reasonOf } from "../core/api";
+import { get, may, post, reasonOf, serverUrl } from "../core/api";
 import { asParameters, fitsRun, isLoaded, newestFirst, phasesOf, runFilterOf, type RunFilter } from "../core/filter";
 import { useKeys } from "../core/keys";
 import { shortId } from "../core/model";
@@ -138,7 +138,7 @@ export function Runs() {
             {search ? <p>No run fits. <button type="button" class="plain link" onClick={() => go("/runs")}>Show all</button></p> : (
               <>
                 <p>There are no runs yet.</p>
-                <Command line="aether run flow.yaml --server URL" />
+                <Command line={`aether run flow.yaml --server ${quoted(serverUrl())}`} />
               </>
             )}
           </Empty>
@@ -174,7 +174,7 @@ function Row({ run, on, chosen, toggle }: { run: RunRow; on: boolean; chosen: bo
       <span role="cell" class="c-id mono dim" title={run.runId}>{shortId(run.runId)}</span>
       <span role="cell" class="c-tasks num">{run.progress}</span>
       <span role="cell" class="c-when"><When at={run.createdAt} ago /></span>
-      <span role="cell" class="c-took num"><Took from={run.startedAt ?? run.createdAt} to={run.finishedAt} open={!run.closed} /></span>
+      <span role="cell" class="c-took num"><Took from={run.createdAt} to={run.finishedAt} open={!run.closed} /></span>
       <span role="cell" class={`c-why ${FAULTY.has(run.phase) ? "" : "dim"}`} title={why}>{why}</span>
     </div>
   );

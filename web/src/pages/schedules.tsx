@@ -1,10 +1,10 @@
 /** What runs when: next and missed fires in the schedule's zone, what became of them, and what one can do by hand. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, may, post, reasonOf } from "../core/api";
+import { get, may, post, reasonOf, serverUrl } from "../core/api";
 import { ask, go, href, query } from "../core/router";
 import { follow } from "../core/stream";
-import { inZone } from "../core/time";
+import { inZone, isOverdue } from "../core/time";
 import type { RunRow } from "../core/types";
 import { Act, Command, Empty, Fault, quoted, say, When } from "../parts/basics";
 import { PhaseMark } from "../parts/phase";
@@ -78,7 +78,7 @@ export function Schedules() {
     <section class="page">
       <header class="head"><h1>Schedules</h1></header>
       <Fault text={fault} />
-      {several?.length === 0 && <Empty><p>There are no schedules yet.</p><Command line="aether cron apply nightly.yaml --server URL" /></Empty>}
+      {several?.length === 0 && <Empty><p>There are no schedules yet.</p><Command line={`aether cron apply nightly.yaml --server ${quoted(serverUrl())}`} /></Empty>}
       <div class="cards wide">
         {several?.map((one) => <Card key={fullName(one)} schedule={one} open={shown === fullName(one)} reload={() => load()} />)}
       </div>
@@ -90,6 +90,7 @@ export function Schedules() {
 function Card({ schedule, open, reload }: { schedule: Schedule; open: boolean; reload: () => void }) {
   const allowed = may("operator", schedule.namespace);
   const name = fullName(schedule);
+  const isLate = !schedule.suspend && schedule.nextFireAt !== null && isOverdue(schedule.nextFireAt);
   const backfills = open && query.value.get("backfill") !== null;
   const whole = `${schedule.namespace}/${schedule.name}`;
   return (
@@ -100,11 +101,12 @@ function Card({ schedule, open, reload }: { schedule: Schedule; open: boolean; r
       </header>
       <p><code>{schedule.schedule}</code> <span class="dim">{schedule.timezone}</span></p>
       <dl class="facts">
-        <div><dt>Next</dt><dd>{schedule.nextFireAt === null || schedule.suspend ? <span class="dim">none</span> : (
+        <div><dt>{isLate ? "Due since" : "Next fire"}</dt><dd>{schedule.nextFireAt === null || schedule.suspend ? <span class="dim">none</span> : (
           <><InZone at={schedule.nextFireAt} zone={schedule.timezone} /> <span class="dim">(<When at={schedule.nextFireAt} ago />)</span></>)}</dd></div>
-        <div><dt>Last</dt><dd>{schedule.lastFireAt === null ? <span class="dim">never</span> : <InZone at={schedule.lastFireAt} zone={schedule.timezone} />}</dd></div>
+        <div><dt>Last fire</dt><dd>{schedule.lastFireAt === null ? <span class="dim">never</span> : <InZone at={schedule.lastFireAt} zone={schedule.timezone} />}</dd></div>
         <div><dt>When one runs still</dt><dd>{schedule.concurrencyPolicy}</dd></div>
       </dl>
+      {isLate && <p class="late"><span><strong class="asks">Overdue:</strong> no scheduler of this store runs. Start one:</span> <Command line="aether cron run" /></p>}
       {schedule.runs.length > 0 && (
         <p class="marks"><span class="dim">Last runs</span>
           {schedule.runs.slice(0, 20).map((run) => (

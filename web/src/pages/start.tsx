@@ -1,11 +1,11 @@
 /** A run begins: a form of what its workflow takes, of a stored document, of a schedule or, once more, of a run. */
 
 import { useEffect, useState } from "preact/hooks";
-import { get, may, post, Problem, reasonOf, urlOf, type Diagnostic } from "../core/api";
+import { get, may, post, Problem, reasonOf, serverUrl, type Diagnostic } from "../core/api";
 import { byParameter, textOf, wrongWith, type Declared, type Takes } from "../core/parameters";
 import { go, href, query } from "../core/router";
-import type { Json, RunRow } from "../core/types";
-import { Command, Empty, Fault, quoted } from "../parts/basics";
+import type { Json, RunRow, Workflow } from "../core/types";
+import { Command, Empty, Fault, keepFocus, quoted } from "../parts/basics";
 import { Findings } from "../parts/findings";
 
 /** What is begun: how it is asked for, and the command that does the same. */
@@ -77,27 +77,34 @@ function About({ source: { takes, run, schedule } }: { source: Source }) {
       {schedule !== undefined && <div><dt>Of the schedule</dt><dd><a href={href(`/schedules?${new URLSearchParams({ schedule })}`)}>{schedule}</a></dd></div>}
       {takes.namespace !== "default" && <div><dt>Namespace</dt><dd>{takes.namespace}</dd></div>}
       {takes.version !== null && <div><dt>Version</dt><dd>{takes.version}</dd></div>}
-      {run !== null && <div><dt>As</dt><dd><a href={href(`/runs/${encodeURIComponent(run.runId)}`)}>{run.runId}</a></dd></div>}
+      {run !== null && <div><dt>As run</dt><dd><a href={href(`/runs/${encodeURIComponent(run.runId)}`)}>{run.runId}</a></dd></div>}
     </dl>
   );
 }
 
+/** Where a run of a workflow begins: of the stored document, as its schedule does, or once more as the newest run. */
+export function startOf({ name, namespace, documentVersion, schedule, runs }: Workflow): string {
+  const whole = `${namespace}/${name}`;
+  const asked: Record<string, string> = documentVersion !== null ? { workflow: whole } : schedule !== null ? { schedule: whole } : { run: runs[0]?.runId ?? "" };
+  return `/start?${new URLSearchParams(asked)}`;
+}
+
 function Choose() {
-  const [found, setFound] = useState<{ name: string; namespace: string }[] | null>(null);
+  const [found, setFound] = useState<Workflow[] | null>(null);
   const [fault, setFault] = useState("");
   useEffect(() => {
-    get<{ documents: { name: string; namespace: string }[] }>("/v1/documents", { kind: "Workflow", limit: 1000 }).then(
-      (page) => setFound(page.documents), (error: unknown) => setFault(reasonOf(error)));
+    get<{ workflows: Workflow[] }>("/v1/workflows", { newest: 1, limit: 1000 }).then(
+      (page) => setFound(page.workflows), (error: unknown) => setFault(reasonOf(error)));
   }, []);
   return (
     <section class="page">
       <header class="head"><h1>Start a workflow</h1></header>
       <Fault text={fault} />
-      {found?.length === 0 && <Empty><p>No workflow is stored yet.</p><Command line="aether apply flow.yaml --server URL" /></Empty>}
+      {found?.length === 0 && <Empty><p>There are no workflows yet: apply one, or run one.</p><Command line={`aether apply flow.yaml --server ${quoted(serverUrl())}`} /></Empty>}
       <ul class="plain-list rows">
-        {found?.map(({ name, namespace }) => (
-          <li key={`${namespace}/${name}`}><a href={href(`/start?${new URLSearchParams({ workflow: `${namespace}/${name}` })}`)}>{name}</a>
-            {namespace !== "default" && <small class="dim"> {namespace}</small>}</li>
+        {found?.map((one) => (
+          <li key={`${one.namespace}/${one.name}`}><a href={href(startOf(one))}>{one.name}</a>
+            {one.namespace !== "default" && <small class="dim"> {one.namespace}</small>}</li>
         ))}
       </ul>
     </section>
@@ -171,7 +178,7 @@ function Form({ source }: { source: Source }) {
       <Fault text={told[""] ?? ""} />
       <Findings several={findings} />
       {!allowed && <p class="dim">To begin a run here you need the role operator.</p>}
-      <p class="actions"><button class="primary" disabled={busy || !allowed} aria-busy={busy}>Start</button><Command line={commandOf(source, given)} /></p>
+      <p class="actions" onMouseDown={keepFocus}><button class="primary" disabled={busy || !allowed} aria-busy={busy}>Start</button><Command line={commandOf(source, given)} /></p>
     </form>
   );
 }
@@ -187,8 +194,8 @@ function commandOf({ takes, run, schedule }: Source, given: Record<string, strin
   const name = takes.namespace === "default" ? takes.name : `${takes.namespace}/${takes.name}`;
   const what = version === null ? "FILE" : `--name ${quoted(`${name}@${version}`)}`;
   const words = Object.entries(given).map(([parameter, text]) => ` -p ${quoted(`${parameter}=${text}`)}`);
-  if (schedule !== undefined) return `aether cron trigger ${quoted(schedule)}${words.join("")} --server ${quoted(urlOf("/").replace(/\/$/, ""))}`;
-  return `aether run ${what}${words.join("")} --detach --server ${quoted(urlOf("/").replace(/\/$/, ""))}`;
+  if (schedule !== undefined) return `aether cron trigger ${quoted(schedule)}${words.join("")} --server ${quoted(serverUrl())}`;
+  return `aether run ${what}${words.join("")} --detach --server ${quoted(serverUrl())}`;
 }
 
 export function Field({ parameter, text, wrong, onText, onLeave, form = "field" }: {

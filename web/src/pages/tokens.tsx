@@ -60,7 +60,7 @@ export function Tokens() {
       <header class="head">
         <h1>Tokens</h1>
         <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-          <input id="search-tokens" type="search" aria-label="search tokens" placeholder="name, kind or namespace" value={query.value.get("q") ?? ""}
+          <input id="search-tokens" class="long" type="search" aria-label="search tokens" placeholder="name, kind or namespace" value={query.value.get("q") ?? ""}
             onInput={(event) => ask({ q: event.currentTarget.value }, true)} />
           {past > 0 && <button type="button" class={`chip ${all ? "on" : ""}`} aria-pressed={all} onClick={() => (all ? ask({ all: null }) : ask({ all: "1" }))}>also {past} that count no longer</button>}
         </form>

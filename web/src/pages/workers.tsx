@@ -1,7 +1,7 @@
 /** Which workers there are, what they have, and why work waits. */
 
 import { useEffect, useState } from "preact/hooks";
-import { get, may, post, reasonOf } from "../core/api";
+import { get, may, post, reasonOf, serverUrl } from "../core/api";
 import { shortId } from "../core/model";
 import { href } from "../core/router";
 import { follow } from "../core/stream";
@@ -70,7 +70,7 @@ export function Workers() {
       )}
       {fleet !== null && fleet.unreachable.length > 0 && <Fault text={`${fleet.unreachable.join(", ")} did not answer: workers there are not listed.`} />}
       {fleet?.workers.length === 0 && (
-        <Empty><p>No worker is connected.</p><Command line="aether worker --server URL" /></Empty>
+        <Empty><p>No worker is connected.</p><Command line={`aether worker --server ${quoted(serverUrl())}`} /></Empty>
       )}
       <div class="cards">
         {fleet?.workers.map((worker) => <Card key={`${worker.server} ${worker.session}`} worker={worker} servers={new Set(fleet.workers.map((one) => one.server)).size} reload={load} />)}
@@ -113,7 +113,7 @@ function Card({ worker, servers, reload }: { worker: Worker; servers: number; re
       {worker.state === "active" && (
         <p class="actions">
           <button type="button" disabled={!may("admin")} title="give it no more work" onClick={() => setSure(true)}>Drain…</button>
-          <Command line={`aether worker drain ${quoted(worker.name)}`} />
+          <Command line={`aether worker drain ${quoted(worker.name)} --server ${quoted(serverUrl())}`} />
         </p>
       )}
       {sure && (

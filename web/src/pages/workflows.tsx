@@ -1,16 +1,17 @@
 /** The workflows that are known, each with its newest runs as squares, and what begins one. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, reasonOf } from "../core/api";
+import { get, reasonOf, serverUrl } from "../core/api";
 import { newestFirst } from "../core/filter";
 import { useKeys } from "../core/keys";
 import { shortId } from "../core/model";
 import { ask, go, href, query } from "../core/router";
 import { follow } from "../core/stream";
-import { agoOf, inZone, spanOf, utcOf } from "../core/time";
+import { agoOf, inZone, isOverdue, spanOf, utcOf } from "../core/time";
 import type { Change, NewestRun, RunRow, Workflow } from "../core/types";
-import { Command, Empty, Fault } from "../parts/basics";
+import { Command, Empty, Fault, quoted } from "../parts/basics";
 import { FAULTY, SHAPES } from "../parts/phase";
+import { startOf } from "./start";
 
 const NEWEST = 20; // squares of a workflow
 const SETTLES_MS = 1000; // runs that begin together are asked about once
@@ -123,7 +124,7 @@ export function Workflows() {
         </form>
       </header>
       <Fault text={fault} />
-      {flows?.length === 0 && <Empty><p>There are no workflows yet: apply one, or run one.</p><Command line="aether apply flow.yaml --server URL" /></Empty>}
+      {flows?.length === 0 && <Empty><p>There are no workflows yet: apply one, or run one.</p><Command line={`aether apply flow.yaml --server ${quoted(serverUrl())}`} /></Empty>}
       {flows !== null && flows.length > 0 && shown.length === 0 && <Empty><p>No workflow fits.</p></Empty>}
       <ul class="flows" aria-label="workflows">
         {shown.map((one, index) => <Flow key={keyOf(one)} flow={one} on={index === at} />)}
@@ -162,8 +163,9 @@ function Next({ flow }: { flow: Workflow }) {
   const schedule = flow.schedule;
   if (schedule === null) return null;
   const at = schedule.nextFireAt;
+  const isLate = !schedule.suspend && at !== null && isOverdue(at);
   return (
-    <div><dt>Next</dt><dd>{schedule.suspend ? <span class="state">suspended</span> : at === null ? <span class="dim">none</span> : (
+    <div title={isLate ? "no scheduler of this store runs: 'aether cron run' starts one" : undefined}><dt>{isLate ? "Overdue" : "Next"}</dt><dd>{schedule.suspend ? <span class="state">suspended</span> : at === null ? <span class="dim">none</span> : (
       <time dateTime={at} title={`${utcOf(at)}, ${schedule.schedule} in ${schedule.timezone}`}>{inZone(at, schedule.timezone)} <span class="dim">({agoOf(at)})</span></time>)}</dd></div>
   );
 }
@@ -193,8 +195,6 @@ function Squares({ runs, name }: { runs: NewestRun[]; name: string }) {
   );
 }
 
-/** Begin a run: of the stored workflow, as its schedule does, or once more as the newest run. */
 function Start({ flow }: { flow: Workflow }) {
-  const asked = flow.documentVersion !== null ? { workflow: keyOf(flow) } : flow.schedule !== null ? { schedule: keyOf(flow) } : { run: flow.runs[0]?.runId ?? "" };
-  return <span class="start"><a class="button" href={href(`/start?${new URLSearchParams(asked as Record<string, string>)}`)} aria-label={`start ${flow.name}…`}>Start…</a></span>;
+  return <span class="start"><a class="button" href={href(startOf(flow))} aria-label={`start ${flow.name}…`}>Start…</a></span>;
 }

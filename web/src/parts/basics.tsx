@@ -55,6 +55,11 @@ export function quoted(word: string): string {
   return /^[\w./:@%+=,[\]-]+$/.test(word) && !/[[\]]/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+/** Leave the focus in a field while a button below it is pressed: what the field would say on being left moves the button away. */
+export function keepFocus(event: MouseEvent): void {
+  event.preventDefault();
+}
+
 export function Empty({ children }: { children: ComponentChildren }) {
   return <div class="empty">{children}</div>;
 }

@@ -5,7 +5,8 @@ import { get } from "../core/api";
 import { activeKeys } from "../core/keys";
 import { shortId } from "../core/model";
 import { go } from "../core/router";
-import type { RunRow } from "../core/types";
+import type { RunRow, Workflow } from "../core/types";
+import { startOf } from "../pages/start";
 import { Dialog } from "./basics";
 
 interface Found {
@@ -13,11 +14,6 @@ interface Found {
   name: string;
   detail?: string;
   act: () => void;
-}
-
-interface Named {
-  name: string;
-  namespace: string;
 }
 
 const WAIT_MS = 150; // after a key, before runs are looked up
@@ -28,12 +24,12 @@ export function Palette({ pages, close }: { pages: { name: string; path: string 
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const [runs, setRuns] = useState<RunRow[]>([]);
-  const [workflows, setWorkflows] = useState<Named[]>([]);
+  const [workflows, setWorkflows] = useState<Workflow[]>([]);
   const field = useRef<HTMLInputElement>(null);
   const wanted = text.trim().toLowerCase();
   useLayoutEffect(() => field.current?.focus(), []);
   useEffect(() => {
-    get<{ workflows: Named[] }>("/v1/workflows", { newest: 1, limit: 1000 }).then((found) => setWorkflows(found.workflows), () => undefined);
+    get<{ workflows: Workflow[] }>("/v1/workflows", { newest: 1, limit: 1000 }).then((found) => setWorkflows(found.workflows), () => undefined);
   }, []);
   useEffect(() => {
     setRuns([]);
@@ -52,10 +48,12 @@ export function Palette({ pages, close }: { pages: { name: string; path: string 
   const fits = (name: string): boolean => name.toLowerCase().includes(wanted);
   const found: Found[] = pages.filter((page) => fits(page.name)).map((page) => to("page", page.name, page.path));
   if (wanted) {
-    for (const { name, namespace } of workflows.filter((one) => fits(`${one.namespace}/${one.name}`)).slice(0, MOST)) {
+    for (const one of workflows.filter((known) => fits(`${known.namespace}/${known.name}`)).slice(0, MOST)) {
+      const { name, namespace } = one;
       const asked = new URLSearchParams({ name, namespace }).toString();
       found.push(to("workflow", name, `/runs?${asked}`, namespace === "default" ? "its runs" : `its runs, in ${namespace}`));
       found.push(to("workflow", name, `/insights?${asked}`, "how it went"));
+      found.push(to("workflow", name, startOf(one), "start…"));
     }
     for (const run of runs) found.push(to("run", `${run.workflow.name} ${shortId(run.runId)}`, `/runs/${encodeURIComponent(run.runId)}`, run.phase));
   }

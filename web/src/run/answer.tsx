@@ -6,7 +6,7 @@ import { get, may, post, reasonOf } from "../core/api";
 import { wrongWith, type Declared } from "../core/parameters";
 import type { Json, TaskRun } from "../core/types";
 import { Field } from "../pages/start";
-import { Act, Command, Fault, quoted } from "../parts/basics";
+import { Act, Command, Fault, keepFocus, quoted } from "../parts/basics";
 
 interface Asked {
   path: string;
@@ -51,7 +51,7 @@ export function Answer({ run, task, namespace }: { run: string; task: TaskRun; n
           wrong={seen.has(one.name) && (texts[one.name] ?? "") !== "" ? wrongWith(one, texts[one.name]!) : ""} />
       ))}
       <Fault text={fault} />
-      <p class="buttons">
+      <p class="buttons" onMouseDown={keepFocus}>
         <Act label="Approve" primary disabled={!allowed || asked === null} run={() => send(true)} />
         <Act label="Reject" danger disabled={!allowed || asked === null} run={() => send(false)} />
       </p>

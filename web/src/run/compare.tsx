@@ -75,7 +75,7 @@ function Side({ name, row }: { name: string; row: RunRow }) {
       <dl class="facts">
         <div><dt>Workflow</dt><dd>{row.workflow.name}</dd></div>
         <div><dt>Created</dt><dd><When at={row.createdAt} /></dd></div>
-        <div><dt>Took</dt><dd><Took from={row.startedAt ?? row.createdAt} to={row.finishedAt} open={!row.closed} /></dd></div>
+        <div><dt>Took</dt><dd><Took from={row.createdAt} to={row.finishedAt} open={!row.closed} /></dd></div>
       </dl>
     </article>
   );
