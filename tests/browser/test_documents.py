@@ -63,6 +63,7 @@ def test_a_document_is_edited_checked_compared_and_saved(tmp_path: Path) -> None
         shown.page.get_by_role("tab", name="edit").click()
         editor(shown).press("Control+s")
         shown.sees("words is saved as version 2")
+        assert "Shown" not in shown.text("main .facts"), "what is shown is the newest"
         assert server.call("GET", "/documents/default/words")["text"] == changed
         shown.page.get_by_role("tab", name="versions").click()
         shown.page.get_by_role("link", name="Version 1").click()

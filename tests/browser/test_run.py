@@ -130,6 +130,8 @@ def test_the_past_is_shown_as_it_was(tmp_path: Path) -> None:
         shown.page.wait_for_url("**at=1")
         box(shown, "main.second", "not begun").wait_for()
         assert box(shown, "main.first", "Succeeded").count() == 0
+        assert "No process drives" not in shown.text("main"), "of a run that has ended"
+        assert shown.page.get_by_role("button", name="Cancel").count() == 0, "the past is not changed"
         shown.page.get_by_role("button", name="now").click()
         box(shown, "main.second", "Succeeded").wait_for()
         assert not shown.faults

@@ -19,7 +19,7 @@ from aether_protocol.views.html.page import framed, page, text_of
 from aether_protocol.views.html.task_list import LogOnPage, TaskOnPage, choose, described, instant, values
 from aether_protocol.views.phases import BROKEN, FINE_PHASES, PHASE_MARKS
 from aether_protocol.views.report import Report, TaskReport
-from aether_protocol.views.text import counted, duration
+from aether_protocol.views.text import counted, duration, one_line
 from aether_protocol.views.timeline import TaskTimeline
 
 STYLE = """
@@ -143,7 +143,8 @@ def _reasons(tasks: Sequence[TaskOnPage], anchors: Mapping[str, str]) -> list[st
     for task in bad[:MOST_REASONS]:
         item = task.entry.item if isinstance(task.entry, TaskReport) and task.entry.item else ""
         name = f'<a class="mono" href="#{anchors[task.name]}">{text_of(task.name)}</a> {text_of(item)}'
-        lines.append(f'<li>{name} <span class="{task.entry.phase}">{text_of(task.entry.phase)}</span></li>')
+        why = f": {text_of(one_line(task.entry.message))}" if task.entry.message else ""
+        lines.append(f'<li>{name} <span class="{task.entry.phase}">{text_of(task.entry.phase)}</span>{why}</li>')
     left = f'<p class="soft">and {len(bad) - MOST_REASONS} more</p>' if len(bad) > MOST_REASONS else ""
     return [f"<h2>What went wrong</h2><ul>{''.join(lines)}</ul>{left}"]
 

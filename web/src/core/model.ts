@@ -162,7 +162,8 @@ export function parentOf(path: string): string | null {
   return at < 0 ? null : path.slice(0, at);
 }
 
-/** The short form of an id: commands take it as well, as long as no other run's id begins so. */
+/** The short form of an id, to be read; that of a run that is no retry is taken by commands, as long as no other one begins so. */
 export function shortId(id: string): string {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(id) ? id.slice(0, 13) : id;
+  const made = /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}(\.\d+)?$/.exec(id); // a retry has the id of its run, and a number
+  return made === null ? id : made[1]! + (made[3] === undefined ? "" : `…${made[3]}`);
 }

@@ -26,6 +26,7 @@ export function Workbench(props: WorkbenchProps) {
   const place = useRef(path.value).current;
   const [newest, setNewest] = useState(props.newest);
   const [first, setFirst] = useState(props.text);
+  const [shown, setShown] = useState(props.shown);
   const [text, setText] = useState(() => draftOf(place) ?? props.text);
   const [caret, setCaret] = useState<Place | null>(null);
   const [refused, setRefused] = useState<{ fault: string; findings: Diagnostic[] }>({ fault: "", findings: [] });
@@ -62,6 +63,7 @@ export function Workbench(props: WorkbenchProps) {
     if (newest === null || !isSame(mine, newest)) return go(pageOf(mine));
     setNewest({ ...newest, version: mine.version, digest: mine.digest, appliedAt: mine.appliedAt ?? newest.appliedAt, text: mine.text });
     setFirst(mine.text);
+    setShown(mine.version);
     setText(mine.text);
     if (query.value.get("version") !== null) ask({ version: null }, true);
   };
@@ -98,7 +100,7 @@ export function Workbench(props: WorkbenchProps) {
     <section class="page fill">
       <header class="head">
         <h1>{newest === null ? "New document" : newest.name}</h1>
-        <Facts newest={newest} shown={props.shown} folder={props.folder} unsaved={unsaved} />
+        <Facts newest={newest} shown={shown} folder={props.folder} unsaved={unsaved} />
         <div class="actions">
           {allowed && <Act label={newest === null ? "Save" : `Save as version ${newest.version + 1}`} primary title="Ctrl S in the text" disabled={busy || text === (newest?.text ?? "")} run={save} />}
           {unsaved && <button type="button" onClick={() => edit(first)}>Discard changes</button>}

@@ -72,9 +72,9 @@ function OneRun({ id }: { id: string }) {
   if (model === null) return <section class="page"><Empty><p>Loading…</p></Empty></section>;
   return (
     <section class={`page fill run-page ${task ? "with-panel" : ""}`}>
-      <Head model={model} />
+      <Head model={model} at={at} />
       <Fault text={cut} />
-      <Waiting model={model} />
+      <Waiting model={model} at={at} />
       <div class="tabs">
         <div role="tablist" aria-label="views of the run">
         {TABS.map((name, index) => (
@@ -118,7 +118,7 @@ function RunData({ model }: { model: RunModel }) {
   );
 }
 
-function Head({ model }: { model: RunModel }) {
+function Head({ model, at }: { model: RunModel; at: number | null }) {
   model.version.value;
   const { run } = model.view;
   const leaves = useMemo(() => [...model.tasks.values()].filter((task) => task.templateType === "task"), [model.version.value, model]);
@@ -132,14 +132,14 @@ function Head({ model }: { model: RunModel }) {
         <div><dt>Run</dt><dd><button type="button" class="plain mono" title="copy the id" onClick={() => copy(run.runId)}>{run.runId}</button></dd></div>
         {run.workflow.namespace !== "default" && <div><dt>Namespace</dt><dd>{run.workflow.namespace}</dd></div>}
         <div><dt>Created</dt><dd><When at={run.createdAt} /></dd></div>
-        <div><dt>{model.closed ? "Took" : "For"}</dt><dd><Took from={run.createdAt} to={model.finishedAt} open={!model.closed} /></dd></div>
+        {at === null && <div><dt>{model.closed ? "Took" : "For"}</dt><dd><Took from={run.createdAt} to={model.finishedAt} open={!model.closed} /></dd></div>}
         <div><dt>Succeeded</dt><dd>{good} of {leaves.length + ahead}</dd></div>
         {run.retryOf && <div><dt>Retry of</dt><dd><a href={href(`/runs/${encodeURIComponent(run.retryOf)}`)}>{run.retryOf}</a></dd></div>}
         {Object.entries(run.labels).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
       </dl>
       {model.message && <p class={`message ${model.phase}`}>{model.message}</p>}
       {run.broken && <Fault text={`set aside: ${run.broken}`} />}
-      <Actions model={model} />
+      {at === null && <Actions model={model} />}
     </header>
   );
 }
@@ -197,12 +197,12 @@ function Again({ run }: { run: string }) {
   return <a class="button" href={href(`/start?${new URLSearchParams({ run })}`)} title="a new run with the same values, or others">Run again…</a>;
 }
 
-function Waiting({ model }: { model: RunModel }) {
+function Waiting({ model, at }: { model: RunModel; at: number | null }) {
   model.version.value;
   if (model.closed) return null;
   const suspended = [...model.tasks.values()].filter((task) => task.phase === "Suspended" && task.templateType === "task");
   const waiting = model.view.waiting.filter((one) => model.tasks.get(one.path)?.phase === "Ready");
-  const undriven = model.view.owner === null && model.seq === model.view.seq && !model.view.run.asleep && model.phase !== "Suspended";
+  const undriven = at === null && model.view.owner === null && model.seq === model.view.seq && !model.view.run.asleep && model.phase !== "Suspended";
   if (suspended.length === 0 && waiting.length === 0 && !undriven) return null;
   return (
     <ul class="waiting">
