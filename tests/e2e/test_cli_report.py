@@ -111,7 +111,8 @@ def test_a_page_has_all_of_a_run_and_no_more(cli: Cli, tmp_path: Path) -> None:
     assert SECRET not in page
     assert "***" in page
     for text in ("What went wrong", "Graph", "Timeline", "Inputs and outputs", "workflow onExit", "did not run", "main.after",
-                 "waits for a retry", 'href="#task-1"', '<details class="task" id="task-1" open>', "#2", 'Failed</span>: exit code 3'):
+                 "waits for a retry", 'href="#task-1"', '<details class="task" id="task-1" open>', "#2",
+                 "Failed</span>: exit code 3"):
         assert text in page
     assert "line 299" in page
     assert "line 90<" not in page
