@@ -17,6 +17,7 @@ CURRENT_IS_SEEN = """(() => {
   const here = document.querySelector("nav [aria-current]")?.getBoundingClientRect();
   return here === undefined || (here.left >= 0 && here.right <= innerWidth);
 })()"""
+FITS = "[...document.querySelectorAll('.card')].every(one => one.scrollWidth <= one.clientWidth)"
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TABS = ("graph", "timeline", "tasks", "logs", "data", "artifacts", "events", "document")
 DOCUMENT_TABS = ("edit", "diff", "versions")
@@ -57,6 +58,7 @@ def test_no_page_breaks_a_rule_of_accessibility(server: Served, scheme: str) -> 
             shown.page.wait_for_timeout(300)  # what it asks for is there
             found = axe.run(shown.page, options={"runOnly": LEVELS})
             assert not found.response["violations"], (address, found.generate_report())
+            assert shown.page.evaluate(FITS), f"{address}: a card holds more than its width"
 
 
 def test_no_page_is_wider_than_a_phone(server: Served) -> None:
