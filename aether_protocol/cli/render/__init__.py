@@ -2,7 +2,7 @@
 
 Modules by role:
 
-    pieces          times, marks, table, pretty, wrapping
+    pieces          times, marks, table, pretty
     documents       diagnostics, preview, documents, templates
     a run           report, history, task, timeline, changes, logs, events
     while it runs   views, live, journal, open_runs

@@ -15,7 +15,7 @@ from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.report import is_said_by, show_report
 from aether_protocol.cli.render.runs import sleep_text
 from aether_protocol.cli.render.times import here
-from aether_protocol.cli.render.wrapping import say
+from aether_protocol.cli.terminal.streams import say
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine, RunSummary
 from aether_protocol.service.process_identity import called

@@ -14,7 +14,7 @@ import click
 
 from aether_protocol.cli.exits import FINE_PHASES
 from aether_protocol.cli.render.marks import mark
-from aether_protocol.cli.render.wrapping import say, wrapped
+from aether_protocol.cli.terminal.streams import say, wrapped
 from aether_protocol.expressions.values import Json
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.report import Report

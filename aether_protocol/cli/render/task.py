@@ -10,7 +10,7 @@ import click
 from aether_protocol.cli.render.logs import tail_lines
 from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import away, here
-from aether_protocol.cli.render.wrapping import say
+from aether_protocol.cli.terminal.streams import say
 from aether_protocol.expressions.values import Json
 from aether_protocol.ports.store import LogLine
 from aether_protocol.views.phases import PHASE_COLORS

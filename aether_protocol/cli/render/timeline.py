@@ -14,8 +14,7 @@ import click
 
 from aether_protocol.cli.render.marks import mark
 from aether_protocol.cli.render.times import here
-from aether_protocol.cli.render.wrapping import say
-from aether_protocol.cli.terminal.streams import shows, terminal_columns
+from aether_protocol.cli.terminal.streams import say, shows, terminal_columns
 from aether_protocol.views.phases import PHASE_COLORS
 from aether_protocol.views.text import cells, counted, cut, duration, one_line
 from aether_protocol.views.timeline import TaskTimeline

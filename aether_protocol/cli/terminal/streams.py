@@ -31,6 +31,8 @@ FLOOD: Final = 4_194_304  # bytes that wait for a view's reader; more is left ou
 BEHIND: Final = 1_048_576  # bytes that wait before a producer that can wait does
 PATIENCE_S: Final = 5.0  # at the end a view's reader is given up when it took nothing for so long
 LOOK_S: Final = 0.02
+FURTHER: Final = 6  # columns by which later lines of a text that is wrapped are further in
+LEAST: Final = 20  # columns of text, however far in it stands
 
 Note = Callable[[int], str]  # says that so many lines were left out
 
@@ -347,3 +349,26 @@ def settle(patience_s: float) -> None:
     if _here is not None:
         _here.err.back(patience_s)
         _here.out.back(patience_s)
+
+
+def wrapped(text: str, indent: str = "", further: int = FURTHER) -> list[str]:
+    """`text` behind `indent`: on a terminal in lines that fit, the later ones `further` columns further in; else one line. What
+    tasks wrote, and what programs read, is never broken."""
+    from aether_protocol.views.text import cells
+
+    columns = terminal_columns()
+    if columns is None or len(indent) + cells(text) <= columns:
+        return [indent + text]
+    from textwrap import wrap  # here: most lines fit
+
+    later = indent + " " * further
+    room = max(columns - 1, len(later) + LEAST)
+    return wrap(text, room, initial_indent=indent, subsequent_indent=later, break_on_hyphens=False)
+
+
+def say(text: str, indent: str = "", *, further: int = FURTHER, color: str | None = None, bold: bool = False) -> None:
+    """Print `text` on standard output as `wrapped` gives it."""
+    import click
+
+    lines = "\n".join(wrapped(text, indent, further))
+    click.secho(lines, fg=color, bold=bold) if color or bold else click.echo(lines)
