@@ -200,6 +200,8 @@ class WorkerBroker:
         holding = self.tokens.read_all(hello.holding)
         if namespaces is not None and any(one.namespace not in namespaces for one in holding):
             raise UsageError("the worker holds deliveries of a namespace that it may not serve")
+        if (begun := _begun_by(self.fleet.state, hello, holder)) is not None:
+            return _welcome(self, begun, via)
         name = self._place + secrets.token_urlsafe(16)  # who knows it may speak for the worker
         self._sessions[name] = _Session(holder)
         self._send(
@@ -221,9 +223,7 @@ class WorkerBroker:
                 results=frozenset(one.number for one in self.tokens.read_all(hello.results)),
             )
         )
-        lease = self.fleet.state.lease_of(via) // 1000
-        beat, poll = round(self._beat_s * 1000), round(self._poll_s * 1000)
-        return Welcome(session=name, server=self.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
+        return _welcome(self, name, via)
 
     def is_here(self, name: str) -> bool:
         """Whether a session is of this server, if it is of any."""
@@ -438,6 +438,20 @@ class WorkerBroker:
         if session is None:
             raise SessionOverError(name)
         return session
+
+
+def _begun_by(state: FleetState, hello: Hello, holder: str) -> str | None:
+    """Return the session that began with this very hello, which may come twice; None: there is none, or it has no number."""
+    if not (hello.instance and hello.number):
+        return None
+    named = (hello.instance, holder, hello.number)
+    return next((name for name, one in state.sessions.items() if (one.instance, one.holder, one.number) == named), None)
+
+
+def _welcome(broker: WorkerBroker, name: str, via: str) -> Welcome:
+    lease = broker.fleet.state.lease_of(via) // 1000
+    beat, poll = round(broker._beat_s * 1000), round(broker._poll_s * 1000)
+    return Welcome(session=name, server=broker.server, protocol=PROTOCOL_VERSION, lease_ms=lease, beat_ms=beat, poll_ms=poll)
 
 
 def _at(state: FleetState, name: str, holding: e.Holding | None) -> WorkerDelivery | None:

@@ -181,8 +181,10 @@ class Relays:
         return found
 
     async def stop(self, tokens: Sequence[str]) -> None:
-        """Let workers here stop these deliveries."""
-        await self._broker.stop([one.ref for one in self._broker.tokens.read_all(tokens)])
+        """Let workers here stop these deliveries. Of a run that this server drives, no other one says what is to stop: the one
+        that drove it before may not know better, and the engine here would wait for an end of which it does not hear."""
+        held = self._broker.tokens.read_all(tokens)
+        await self._broker.stop([one.ref for one in held if not self._drives(one.ref.run_id)])
 
     # --- looks ------------------------------------------------------------------------------------------------------
 

@@ -203,6 +203,22 @@ def test_a_worker_that_reports_nothing_but_logs_lives() -> None:
     asyncio.run(go())
 
 
+def test_a_hello_that_comes_twice_begins_one_session() -> None:
+    """Another one would take the deliveries with it, and the first, whose slots were free, be given more (seed 315392)."""
+
+    async def go() -> None:
+        broker = WorkerBroker(ManualClock(), KEY)
+        offers = [ExecutorOffer(name="script")]
+        hello = Hello(worker="w", protocols=[1], executors=offers, slots={"tasks": 1}, instance="w 1", number=1)
+        session = broker.hello(hello).session
+        assert broker.hello(hello).session == session
+        hello.number = 2
+        assert broker.hello(hello).session != session
+        await broker.close()
+
+    asyncio.run(go())
+
+
 class Sink:
     """See `ports.broker.ResultSink`: keeps the parts of logs, to be stored or lost."""
 
