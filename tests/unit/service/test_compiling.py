@@ -83,7 +83,7 @@ async def test_the_loop_goes_round_while_large_documents_are_compiled(tmp_path: 
         large = [DocumentText("a.yaml", text_of(1_500))]
         assert [one.code for one in await loop.during(client.documents.check(large))] == ["AE904"]
         assert loop.rounds > 5, "check of a text"
-        assert [one.code for one in await loop.during(client.documents.check(value_of(3_000)))] == ["AE904"]
+        assert [one.code for one in await loop.during(client.documents.check(value_of(9_000)))] == ["AE904"]
         assert loop.rounds > 5, "check of a dict"
         (change,) = (await loop.during(client.documents.apply(large))).changes
         assert (change.name, change.action) == ("big", "created")
@@ -91,7 +91,7 @@ async def test_the_loop_goes_round_while_large_documents_are_compiled(tmp_path: 
         run = await loop.during(client.control.submit(StoredWorkflow("big")))
         assert loop.rounds > 5, "a stored workflow"
         await client.control.cancel(run)
-        await loop.during(client.control.submit(value_of(3_000)))
+        await loop.during(client.control.submit(value_of(9_000)))
         assert loop.rounds > 5, "a submission"
 
 
